@@ -1,0 +1,1 @@
+"""Ways to reach a person. Nothing here knows what a debt is."""

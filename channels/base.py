@@ -1,0 +1,136 @@
+"""What every channel is made of: a message, three ways it can go wrong, one method.
+
+The errors, as a tree::
+
+    ChannelError
+    ├── Rejected       this message will never be taken
+    │     .why  "address"   nobody can be reached there: mark it, use another channel
+    │           "opted_out" the person asked this sender to stop: suppress, use another channel
+    │           "content"   the wording or the request is refused: stop the template, not the person
+    ├── Unavailable    surely not sent; try again after `retry_after`, or through another provider
+    │     .why  "throttle"  too fast, or a quota is used up
+    │           "account"   credentials, permissions or sender set-up: a person must act
+    │           "down"      the provider cannot be reached
+    └── Uncertain      it may have gone: never send it again blindly
+
+`Uncertain` is the default for whatever is not understood after the first byte of a request has left.
+`ConfigurationError` stands outside of the tree on purpose: it is ours, not a provider's answer, and must not be
+swallowed with one.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal, Protocol, runtime_checkable
+
+RejectedWhy = Literal["address", "opted_out", "content"]
+UnavailableWhy = Literal["throttle", "account", "down"]
+
+
+class ConfigurationError(Exception):
+    """A provider's settings cannot work; the text names the setting and what was expected."""
+
+
+class ChannelError(Exception):
+    """A provider did not take the message.
+
+    `code` is the provider's own word for it ("21614", "550", "ReadTimeout"); `detail` is safe to log: no address,
+    no name, no text of the message.
+    """
+
+    def __init__(self, code: str, detail: str = "") -> None:
+        super().__init__(f"{code}: {detail}" if detail else code)
+        self.code = code
+        self.detail = detail
+
+
+class Rejected(ChannelError):
+    """The provider will never take this message to this address, or with this content."""
+
+    def __init__(self, why: RejectedWhy, code: str, detail: str = "") -> None:
+        super().__init__(code, detail)
+        self.why: RejectedWhy = why
+
+
+class Unavailable(ChannelError):
+    """The message was surely not sent, and the same message may be sent later."""
+
+    def __init__(
+        self, why: UnavailableWhy, code: str, detail: str = "", retry_after: timedelta | None = None
+    ) -> None:
+        super().__init__(code, detail)
+        self.why: UnavailableWhy = why
+        self.retry_after = retry_after
+
+
+class Uncertain(ChannelError):
+    """The provider may or may not have taken the message; only a receipt, a list or a person can tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that goes with an email."""
+
+    filename: str
+    content_type: str
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What leaves on one channel, complete: an adapter translates it and adds nothing.
+
+    `id` is the message's identity and the same on every try; `attempt` is our id of this one try and is new each time.
+    `reference` is the short form of `id` that a person can read out (it ends every SMS).
+    `to` and `sender` are a mailbox or an E.164 number (a sender may be alphanumeric for SMS).
+    `text` is the whole wording as plain text: the email's text part, the SMS body, the words a call speaks, or what a
+    task says. `html` is for email alone. `language` is a BCP 47 tag ("fr-FR"): it picks a call's voice.
+    `callback_url` is where the provider may ask what a call says (TwiML) or, with `status_url`, report what became
+    of the message; both empty when nothing of ours can be reached from outside.
+    """
+
+    id: str
+    attempt: str
+    reference: str
+    channel: str
+    to: str
+    text: str
+    to_name: str = ""
+    sender: str = ""
+    sender_name: str = ""
+    reply_to: str = ""
+    subject: str = ""
+    html: str = ""
+    language: str = "fr-FR"
+    callback_url: str = ""
+    status_url: str = ""
+    attachments: tuple[Attachment, ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The provider took the message. It has not arrived yet.
+
+    `provider_id` is the provider's own id ("SM...", "CA...", an X-Message-Id, a queue id); `detail` is safe to log.
+    """
+
+    provider_id: str
+    detail: str = ""
+
+
+@runtime_checkable
+class Channel(Protocol):
+    """One provider of one channel. Instances are shared by threads and live as long as the process."""
+
+    #: Does this one reach real people? A sandbox, the outbox and a task do not.
+    real: bool
+    #: An upper bound of one `send`, in seconds, connect and every read included.
+    bound: float
+
+    def send(self, message: Message) -> Accepted:
+        """Hand the message to the provider once.
+
+        Raises `Rejected`, `Unavailable` or `Uncertain`, and nothing else: what is not understood is `Uncertain`.
+        """
+        ...
