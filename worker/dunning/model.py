@@ -1,0 +1,239 @@
+"""What a case is made of. Values only: frozen, aware times, Decimal money, no I/O.
+
+Amounts are in the case's one currency. "Ladder time" is the time the rules reason in; it equals real time except in a
+rehearsal, where it runs faster (see `worker/clock.py`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal
+
+DebtorKind = Literal["business", "consumer", "public"]
+InvoiceKind = Literal["invoice", "credit_note"]
+
+#: How one message stands. The first three are open: a worker may be on it, or have died on it.
+#: reserved -> sending -> accepted | rejected | unavailable | uncertain; reserved -> released.
+MessageStatus = Literal["reserved", "sending", "uncertain", "accepted", "rejected", "unavailable", "released"]
+
+ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Debtor:
+    """Who owes. `locale` is like "fr_FR", `timezone` an IANA name, `subdivision` as in ISO 3166-2 without the country."""
+
+    id: str
+    name: str
+    kind: DebtorKind
+    locale: str
+    timezone: str
+    country: str
+    subdivision: str | None = None
+    email: str | None = None
+    phone: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Movement:
+    """Money that moved on one invoice after its stated amount: positive came in, negative came back (bounced)."""
+
+    amount: Decimal
+    as_of: datetime
+    reference: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invoice:
+    """A claim, or a credit note that lowers the total.
+
+    `stated` is what was outstanding when upstream's books last said so, at `as_of`; `movements` are the payments and
+    their failures reported since. An older word never overrides a newer one.
+    """
+
+    number: str
+    issued_on: date
+    due_on: date
+    amount: Decimal
+    stated: Decimal
+    as_of: datetime
+    kind: InvoiceKind = "invoice"
+    subject: str = ""
+    payment_url: str | None = None
+    document_url: str | None = None
+    movements: tuple[Movement, ...] = ()
+
+    @property
+    def outstanding(self) -> Decimal:
+        """What is still owed (or, for a credit note, still to be credited); never below zero."""
+        return max(ZERO, self.stated - sum((move.amount for move in self.movements), ZERO))
+
+    @property
+    def known_as_of(self) -> datetime:
+        """The newest word about this invoice."""
+        return max([self.as_of, *(move.as_of for move in self.movements)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Why the case (or one invoice of it) must not be chased, and until when (None: until it is released).
+
+    `reason` is a key of `strategy.HOLDS`; `note` says the detail in words an operator understands, without personal data.
+    """
+
+    reason: str
+    since: datetime
+    until: datetime | None = None
+    invoice: str | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Send:
+    """One message of a step: which channel, how it stands, and the number of its latest attempt.
+
+    `lease` (real time) is until when a worker is believed to be on it. `provider` is the configured name.
+    """
+
+    channel: str
+    status: MessageStatus
+    attempt: int
+    tries: int = 1
+    provider: str = ""
+    provider_id: str = ""
+    lease: datetime | None = None
+    code: str = ""
+    retry_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRun:
+    """A step taken, or being taken, for one anchor invoice.
+
+    `covers` are the invoices it lists. `deadline` is the date the message asks payment by. `channels` are those it was
+    decided to use; a fallback adds to them. `at` is when it began, in ladder time. `by_hand` marks what people had sent
+    before the case was opened, or a handover.
+    """
+
+    step: str
+    anchor: str
+    at: datetime
+    covers: tuple[str, ...] = ()
+    deadline: date | None = None
+    channels: tuple[str, ...] = ()
+    sends: tuple[Send, ...] = ()
+    skipped: str = ""
+    by_hand: bool = False
+    firmer: bool = False
+
+    def send(self, channel: str) -> Send | None:
+        """The message on that channel, if one was ever reserved."""
+        return next((send for send in self.sends if send.channel == channel), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """Why a case is over: "paid", "cancelled", "written_off", "insolvency", "handed_over", ..."""
+
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """What one debtor owes one creditor in one currency (or one invoice of it), followed under one strategy.
+
+    A snapshot: the fold of its history. `group` is "" or, with `group_by: invoice`, the invoice's number. `unusable`
+    maps a channel to why the debtor's address for it cannot be used. `approved` are the steps a person has approved and
+    by whom. `credit` is a job not yet spent (`driven_by: jobs`). `firmer` is set by a broken promise: the next step's
+    tone rises by one. `failures` counts exceptions in a row while looking at it.
+    """
+
+    id: str
+    creditor: str
+    debtor: Debtor
+    currency: str
+    strategy: str
+    opened_at: datetime
+    group: str = ""
+    invoices: tuple[Invoice, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    runs: tuple[StepRun, ...] = ()
+    approved: tuple[tuple[str, str], ...] = ()
+    unusable: tuple[tuple[str, str], ...] = ()
+    attempts: int = 0
+    credit: bool = False
+    firmer: bool = False
+    failures: int = 0
+    ended: Ended | None = None
+
+    def invoice(self, number: str) -> Invoice | None:
+        """The invoice or credit note of that number."""
+        return next((invoice for invoice in self.invoices if invoice.number == number), None)
+
+    def owed(self) -> Decimal:
+        """What the debtor owes in all, credit notes deducted; never below zero."""
+        signed = (i.outstanding if i.kind == "invoice" else -i.outstanding for i in self.invoices)
+        return max(ZERO, sum(signed, ZERO))
+
+    def unpaid(self) -> list[Invoice]:
+        """The invoices with something outstanding, oldest due date first."""
+        claims = [i for i in self.invoices if i.kind == "invoice" and i.outstanding > 0]
+        return sorted(claims, key=lambda i: (i.due_on, i.number))
+
+    def case_hold(self) -> Hold | None:
+        """The hold on the whole case that lasts longest, if there is one."""
+        whole = [hold for hold in self.holds if hold.invoice is None]
+        return max(whole, key=lambda h: (h.until is None, h.until and h.until.timestamp() or 0.0), default=None)
+
+    def held_invoices(self) -> frozenset[str]:
+        """Numbers of the invoices under a hold of their own."""
+        return frozenset(hold.invoice for hold in self.holds if hold.invoice is not None)
+
+    def chased(self) -> list[Invoice]:
+        """The unpaid invoices that may be chased, oldest first."""
+        held = self.held_invoices()
+        return [invoice for invoice in self.unpaid() if invoice.number not in held]
+
+    def open_sends(self) -> Iterator[tuple[StepRun, Send]]:
+        """Messages a worker may be on: reserved, sending or uncertain."""
+        for run in self.runs:
+            for send in run.sends:
+                if send.status in ("reserved", "sending", "uncertain"):
+                    yield run, send
+
+    def find_attempt(self, number: int) -> tuple[StepRun, Send] | None:
+        """The message whose latest attempt has that number."""
+        return next(((run, send) for run in self.runs for send in run.sends if send.attempt == number), None)
+
+    def with_run(self, run: StepRun) -> "Case":
+        """The case with that run in place of the one for the same step and anchor, or added."""
+        same = [i for i, r in enumerate(self.runs) if (r.step, r.anchor) == (run.step, run.anchor)]
+        if not same:
+            return replace(self, runs=(*self.runs, run))
+        runs = list(self.runs)
+        runs[same[-1]] = run
+        return replace(self, runs=tuple(runs))
+
+    def run(self, step: str, anchor: str) -> StepRun | None:
+        """The run of that step for that anchor invoice."""
+        return next((r for r in reversed(self.runs) if (r.step, r.anchor) == (step, anchor)), None)
+
+
+def attempt_id(case: Case, number: int) -> str:
+    """Our own id of one try: it carries the creditor and the case, and travels with the message."""
+    return f"{case.id}.{number}"
+
+
+def parse_attempt_id(attempt: str) -> tuple[str, int]:
+    """The case id and the number in an attempt id. Raises ValueError for anything else."""
+    case_id, dot, number = attempt.rpartition(".")
+    if not dot or not case_id or not number.isdecimal():
+        raise ValueError("not an attempt id")
+    return case_id, int(number)
+
+
+def creditor_of(case_id: str) -> str:
+    """The creditor a case id begins with."""
+    return case_id.partition("-")[0]
