@@ -1,0 +1,63 @@
+"""What the configuration folder says, once read and checked: frozen values."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from worker.config.creditor import Creditor
+from worker.dunning.model import DebtorKind
+from worker.dunning.strategy import Strategy
+
+
+class ConfigError(Exception):
+    """The folder cannot be used. `problems` has every fault of every file, one line each."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """A provider entry: what kind it is of (see `channels/registry.py`) and its settings, as that kind wants them."""
+
+    name: str
+    kind: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRules:
+    """A channel and the names of its providers, the preferred one first.
+
+    `on_uncertain`: what becomes of a message that may have left: "hold" leaves it to a person; "resend_after" sends it
+    again once `settle_hours` have passed without a word of it (it may then arrive twice).
+    """
+
+    name: str
+    providers: tuple[str, ...]
+    on_uncertain: Literal["hold", "resend_after"] = "hold"
+    settle_hours: int = 24
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """Everything operators tune. `digest`: 12 hex digits of the SHA-256 of all its files."""
+
+    creditors: Mapping[str, Creditor]
+    strategies: Mapping[str, Strategy]
+    channels: Mapping[str, ChannelRules]
+    providers: Mapping[str, Provider]
+    digest: str
+    folder: Path
+
+    def providers_for(self, creditor: str, channel: str) -> tuple[str, ...]:
+        """The names of the providers that may carry that creditor's messages on that channel, in order."""
+        own = self.creditors[creditor].providers
+        return own.get(channel, self.channels[channel].providers)
+
+    def strategy_for(self, creditor: str, kind: DebtorKind) -> Strategy | None:
+        """The strategy that creditor uses for debtors of that kind when a job names none; None if it has none."""
+        name = self.creditors[creditor].strategies.get(kind)
+        return None if name is None else self.strategies[name]
