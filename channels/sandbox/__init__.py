@@ -1,0 +1,6 @@
+"""Local servers that speak like the providers; see README.md. No channel imports this."""
+
+from channels.sandbox.faults import Fault
+from channels.sandbox.sandbox import Credentials, Ports, Sandbox, serve
+
+__all__ = ["Credentials", "Fault", "Ports", "Sandbox", "serve"]

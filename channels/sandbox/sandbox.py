@@ -1,0 +1,134 @@
+"""The three servers together, in this process or as a program of their own."""
+
+import json
+import signal
+import ssl
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from channels.sandbox.contracts import Contracts
+from channels.sandbox.faults import Fault, Faults, load_faults
+from channels.sandbox.http_host import Desk, HttpHost
+from channels.sandbox.journal import Entry, Journal
+from channels.sandbox.sendgrid import SendGrid
+from channels.sandbox.smtp_host import SmtpHost
+from channels.sandbox.twilio import Twilio
+
+Host = TypeVar("Host", HttpHost, SmtpHost)
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """The only credentials to let in, provider by provider; None lets any in (and SMTP then asks for none).
+
+    `twilio` is account sid and auth token, `sendgrid` an API key, `smtp` user and password.
+    """
+
+    twilio: tuple[str, str] | None = None
+    sendgrid: str | None = None
+    smtp: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where to listen; 0 means any free port."""
+
+    twilio: int = 0
+    sendgrid: int = 0
+    smtp: int = 0
+
+
+class Sandbox:
+    """Servers that speak like Twilio, SendGrid and an SMTP host, on 127.0.0.1, from construction to `close`.
+
+    `log` is a file to append JSON lines to; `validate` a folder with the providers' OpenAPI files, against which every
+    request is then held; `tls` turns the HTTP URLs into https and has SMTP offer STARTTLS; `latency` is in seconds.
+    Raises `OSError` when a port is taken or a file cannot be opened.
+    """
+
+    def __init__(
+        self,
+        log: Path | None = None,
+        validate: Path | None = None,
+        tls: ssl.SSLContext | None = None,
+        latency: float = 0.0,
+        *,
+        faults: Sequence[Fault] = (),
+        credentials: Credentials | None = None,
+        ports: Ports | None = None,
+    ) -> None:
+        known, at = credentials or Credentials(), ports or Ports()
+        contracts = Contracts(validate) if validate else None
+        self._faults = Faults(faults)
+        with ExitStack() as stack:
+            self._journal = Journal(log)
+            stack.callback(self._journal.close)
+            desk = Desk(self._journal, self._faults, latency, contracts)
+            twilio = _opened(stack, HttpHost(Twilio(known.twilio), desk, at.twilio, tls))
+            sendgrid = _opened(stack, HttpHost(SendGrid(known.sendgrid), desk, at.sendgrid, tls))
+            smtp = _opened(stack, SmtpHost(desk, at.smtp, tls, known.smtp))
+            stack.callback(desk.closing.set)
+            self._stack = stack.pop_all()
+        self.twilio_url, self.sendgrid_url, self.smtp_url = twilio.url, sendgrid.url, smtp.url
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """The three URLs by provider."""
+        return {"twilio": self.twilio_url, "sendgrid": self.sendgrid_url, "smtp": self.smtp_url}
+
+    def accepted(self) -> list[Entry]:
+        """What was accepted so far, oldest first, as the log has it."""
+        return self._journal.accepted()
+
+    def fault(self, fault: Fault) -> None:
+        """Order a fault, after those already ordered."""
+        self._faults.order(fault)
+
+    def clear(self) -> None:
+        """Forget the ordered faults. What was accepted stays."""
+        self._faults.clear()
+
+    def close(self) -> None:
+        """Stop all servers, cut their connections, wait for their threads; may be called again."""
+        self._stack.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _opened(stack: ExitStack, host: Host) -> Host:
+    stack.callback(host.close)
+    return host
+
+
+def serve(
+    *,
+    log: Path | None = None,
+    validate: Path | None = None,
+    faults: Path | None = None,
+    latency: float = 0.0,
+    ports: Ports | None = None,
+) -> None:
+    """Serve until SIGTERM or SIGINT; print one JSON line with the URLs when ready. For the main thread only.
+
+    `faults` is a JSON or YAML file. Raises what `Sandbox` and `load_faults` raise.
+    """
+    stopped = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopped.set())
+    ordered = load_faults(faults) if faults else []
+    with Sandbox(log, validate, None, latency, faults=ordered, ports=ports) as sandbox:
+        sys.stdout.write(json.dumps(sandbox.urls) + "\n")
+        sys.stdout.flush()
+        stopped.wait()
