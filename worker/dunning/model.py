@@ -22,7 +22,10 @@ ZERO = Decimal(0)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Debtor:
-    """Who owes. `locale` is like "fr_FR", `timezone` an IANA name, `subdivision` as in ISO 3166-2 without the country."""
+    """Who owes.
+
+    `locale` is like "fr_FR", `timezone` an IANA name, `subdivision` as in ISO 3166-2 without the country.
+    """
 
     id: str
     name: str
@@ -79,7 +82,8 @@ class Invoice:
 class Hold:
     """Why the case (or one invoice of it) must not be chased, and until when (None: until it is released).
 
-    `reason` is a key of `strategy.HOLDS`; `note` says the detail in words an operator understands, without personal data.
+    `reason` is a key of `strategy.HOLDS`; `note` says the detail for an operator, without
+    personal data.
     """
 
     reason: str
@@ -185,7 +189,8 @@ class Case:
     def case_hold(self) -> Hold | None:
         """The hold on the whole case that lasts longest, if there is one."""
         whole = [hold for hold in self.holds if hold.invoice is None]
-        return max(whole, key=lambda h: (h.until is None, h.until and h.until.timestamp() or 0.0), default=None)
+        endless = [hold for hold in whole if hold.until is None]
+        return endless[0] if endless else max(whole, key=lambda h: h.until or h.since, default=None)
 
     def held_invoices(self) -> frozenset[str]:
         """Numbers of the invoices under a hold of their own."""

@@ -1,4 +1,4 @@
-"""A strategy: the ladder of steps and the rules of contact, as plain values. `worker/config.py` reads them from YAML."""
+"""A strategy: the ladder of steps and the rules of contact, as plain values that `worker/config.py` reads from YAML."""
 
 from dataclasses import dataclass, field
 from datetime import time, timedelta

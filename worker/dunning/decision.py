@@ -1,0 +1,100 @@
+"""What can be decided about a case, as values; `ladder.py` decides, the scheduler carries out, `explain` prints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from worker.dunning.contact import Calendar, Contact
+from worker.dunning.model import Hold
+from worker.dunning.strategy import Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What a decision depends on besides the case: its debtor's holidays and contacts, and what is paused.
+
+    `contacts` are the recent contacts of this debtor over all cases. `paused` are the scopes under the stop button that
+    cover the case ("all", "creditor", "strategy:b2b", "channel:sms").
+    """
+
+    calendar: Calendar
+    contacts: Sequence[Contact] = ()
+    paused: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing to do before `until` (None: until a fact arrives)."""
+
+    reason: str
+    until: datetime | None = None
+    step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceHold:
+    """The case cannot go on until somebody acts."""
+
+    hold: Hold
+    step: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Why."""
+        return self.hold.reason
+
+
+@dataclass(frozen=True, slots=True)
+class Lapse:
+    """A hold is over."""
+
+    hold: Hold
+
+    @property
+    def reason(self) -> str:
+        """Which hold."""
+        return f"{self.hold.reason} is over"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """Nothing more is owed."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """The ladder's end: somebody else takes the case."""
+
+    step: Step
+    anchor: str
+    reason: str = "every step was taken and nothing answered"
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """The step does not apply to this case."""
+
+    step: Step
+    anchor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remind:
+    """Reserve one attempt for each of `channels`, now.
+
+    `plan` are all the channels of the run, `covers` the invoices it lists, `deadline` the date it asks payment by.
+    """
+
+    step: Step
+    anchor: str
+    covers: tuple[str, ...]
+    deadline: date | None
+    channels: tuple[str, ...]
+    plan: tuple[str, ...]
+    reason: str = "the step's day has come"
+
+
+Decision = Wait | PlaceHold | Lapse | End | HandOver | Skip | Remind

@@ -1,0 +1,253 @@
+"""What each event does to a case. `apply` is the only way a case changes: the snapshot is the fold of the history."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+from worker.dunning.events import (
+    ApprovalGiven,
+    AttemptAccepted,
+    AttemptBegun,
+    AttemptRejected,
+    AttemptReleased,
+    AttemptReserved,
+    AttemptUnavailable,
+    AttemptUncertain,
+    CaseEnded,
+    CaseOpened,
+    CaseReopened,
+    DebtorChanged,
+    Event,
+    HandedOver,
+    HoldLapsed,
+    HoldPlaced,
+    HoldReleased,
+    InvoicesStated,
+    JobCredited,
+    LookFailed,
+    PaymentFailed,
+    PaymentReceived,
+    StepSkipped,
+    TaskDone,
+    TaskOpened,
+)
+from worker.dunning.model import Case, Ended, Hold, Send, StepRun
+from worker.dunning.strategy import PROMISES
+
+
+def apply(case: Case | None, event: Event) -> Case:
+    """The case after the event. Raises ValueError where the event cannot follow (a fault in the history)."""
+    if isinstance(event, CaseOpened):
+        return _open(event)
+    if case is None:
+        raise ValueError(f"{type(event).__name__} before CaseOpened")
+    changed = _CHANGES[type(event)](case, event)
+    return changed if isinstance(event, LookFailed) or not changed.failures else replace(changed, failures=0)
+
+
+def fold(case: Case | None, events: Iterable[Event]) -> Case:
+    """The case after all of them. Raises ValueError for no event at all and no case."""
+    for event in events:
+        case = apply(case, event)
+    if case is None:
+        raise ValueError("a case begins with CaseOpened")
+    return case
+
+
+def _open(event: CaseOpened) -> Case:
+    return Case(
+        id=event.case,
+        creditor=event.creditor,
+        debtor=event.debtor,
+        currency=event.currency,
+        strategy=event.strategy,
+        opened_at=event.at,
+        group=event.group,
+        invoices=event.invoices,
+        runs=event.ran,
+    )
+
+
+def _reopen(case: Case, _: CaseReopened) -> Case:
+    return replace(case, ended=None)
+
+
+def _change_debtor(case: Case, event: DebtorChanged) -> Case:
+    old, new = case.debtor, event.debtor
+    changed = {"email"} if old.email != new.email else set()
+    changed |= {"sms", "voice"} if old.phone != new.phone else set()
+    return replace(case, debtor=new, unusable=tuple(u for u in case.unusable if u[0] not in changed))
+
+
+def _state(case: Case, event: InvoicesStated) -> Case:
+    known = {invoice.number: invoice for invoice in case.invoices}
+    for invoice in event.invoices:
+        known[invoice.number] = invoice
+    return replace(case, invoices=tuple(known.values()))
+
+
+def _move(case: Case, event: PaymentReceived | PaymentFailed) -> Case:
+    moved = {part.invoice: part.movement for part in event.parts}
+    invoices = tuple(
+        replace(i, movements=(*i.movements, moved[i.number])) if i.number in moved else i for i in case.invoices
+    )
+    settled = any(i.number in moved and i.outstanding <= 0 for i in invoices)
+    # An approval was given for the claim as it stood; it does not carry over to the next invoice.
+    return replace(case, invoices=invoices, approved=() if settled else case.approved)
+
+
+def _place_hold(case: Case, event: HoldPlaced) -> Case:
+    same = (event.hold.reason, event.hold.invoice)
+    kept = tuple(hold for hold in case.holds if (hold.reason, hold.invoice) != same)
+    return replace(case, holds=(*kept, event.hold))
+
+
+def _release_hold(case: Case, event: HoldReleased) -> Case:
+    def released(hold: Hold) -> bool:
+        return event.reason in (None, hold.reason) and event.invoice in (None, hold.invoice)
+
+    return replace(case, holds=tuple(hold for hold in case.holds if not released(hold)))
+
+
+def _lapse_hold(case: Case, event: HoldLapsed) -> Case:
+    kept = tuple(h for h in case.holds if (h.reason, h.invoice) != (event.reason, event.invoice))
+    return replace(case, holds=kept, firmer=case.firmer or event.reason in PROMISES)
+
+
+def _approve(case: Case, event: ApprovalGiven) -> Case:
+    kept = tuple(h for h in case.holds if (h.reason, h.note) != ("approval_pending", event.step))
+    approved = (*(a for a in case.approved if a[0] != event.step), (event.step, event.by))
+    return replace(case, holds=kept, approved=approved)
+
+
+def _credit(case: Case, _: JobCredited) -> Case:
+    return replace(case, credit=True)
+
+
+def _skip(case: Case, event: StepSkipped) -> Case:
+    return case.with_run(StepRun(step=event.step, anchor=event.anchor, at=event.at, skipped=event.why))
+
+
+def _reserve(case: Case, event: AttemptReserved) -> Case:
+    begun = case.run(event.step, event.anchor)
+    run = begun or StepRun(step=event.step, anchor=event.anchor, at=event.at, firmer=case.firmer)
+    before = run.send(event.channel)
+    send = Send(
+        channel=event.channel,
+        status="reserved",
+        attempt=event.attempt,
+        tries=before.tries + 1 if before else 1,
+        provider=event.provider,
+        lease=event.lease,
+    )
+    others = tuple(s for s in run.sends if s.channel != event.channel)
+    said = any(s.status in ("accepted", "sending", "uncertain") for s in others)
+    run = replace(
+        run,
+        sends=(*others, send),
+        channels=event.channels,
+        covers=event.covers,
+        deadline=run.deadline if said else event.deadline,
+    )
+    case = replace(case, attempts=max(case.attempts, event.attempt)).with_run(run)
+    if begun:
+        return case
+    approved = tuple(a for a in case.approved if a[0] != event.step)
+    return replace(case, credit=False, firmer=False, approved=approved)
+
+
+def _set_send(case: Case, attempt: int, send: Send) -> Case:
+    found = case.find_attempt(attempt)
+    if found is None:
+        raise ValueError(f"attempt {attempt} is not the latest of any message")
+    run, _ = found
+    sends = tuple(send if s.attempt == attempt else s for s in run.sends)
+    return case.with_run(replace(run, sends=sends))
+
+
+def _send(case: Case, attempt: int) -> Send:
+    found = case.find_attempt(attempt)
+    if found is None:
+        raise ValueError(f"attempt {attempt} is not the latest of any message")
+    return found[1]
+
+
+def _release(case: Case, event: AttemptReleased) -> Case:
+    send = replace(_send(case, event.attempt), status="released", lease=None, code=event.why)
+    return _set_send(case, event.attempt, send)
+
+
+def _begin(case: Case, event: AttemptBegun) -> Case:
+    return _set_send(case, event.attempt, replace(_send(case, event.attempt), status="sending", lease=event.lease))
+
+
+def _accept(case: Case, event: AttemptAccepted) -> Case:
+    send = replace(
+        _send(case, event.attempt), status="accepted", provider_id=event.provider_id, lease=None, code="", retry_at=None
+    )
+    return _set_send(case, event.attempt, send)
+
+
+def _reject(case: Case, event: AttemptRejected) -> Case:
+    send = replace(_send(case, event.attempt), status="rejected", lease=None, code=event.code)
+    case = _set_send(case, event.attempt, send)
+    if event.why == "content":
+        return case
+    unusable = (*(u for u in case.unusable if u[0] != send.channel), (send.channel, event.code))
+    return replace(case, unusable=unusable)
+
+
+def _unavailable(case: Case, event: AttemptUnavailable) -> Case:
+    send = replace(
+        _send(case, event.attempt), status="unavailable", lease=None, code=event.code, retry_at=event.retry_at
+    )
+    return _set_send(case, event.attempt, send)
+
+
+def _uncertain(case: Case, event: AttemptUncertain) -> Case:
+    send = replace(_send(case, event.attempt), status="uncertain", lease=None, code=event.code)
+    return _set_send(case, event.attempt, send)
+
+
+def _unchanged(case: Case, _: Event) -> Case:
+    return case
+
+
+def _hand_over(case: Case, event: HandedOver) -> Case:
+    run = StepRun(step=event.step, anchor=event.anchor, at=event.at, by_hand=True)
+    return replace(case.with_run(run), ended=Ended(reason="handed_over", at=event.at))
+
+
+def _end(case: Case, event: CaseEnded) -> Case:
+    return replace(case, ended=Ended(reason=event.reason, at=event.at))
+
+
+def _fail(case: Case, _: LookFailed) -> Case:
+    return replace(case, failures=case.failures + 1)
+
+
+_CHANGES: dict[type[Event], Callable[[Case, Any], Case]] = {
+    CaseReopened: _reopen,
+    DebtorChanged: _change_debtor,
+    InvoicesStated: _state,
+    PaymentReceived: _move,
+    PaymentFailed: _move,
+    HoldPlaced: _place_hold,
+    HoldReleased: _release_hold,
+    HoldLapsed: _lapse_hold,
+    ApprovalGiven: _approve,
+    JobCredited: _credit,
+    StepSkipped: _skip,
+    AttemptReserved: _reserve,
+    AttemptReleased: _release,
+    AttemptBegun: _begin,
+    AttemptAccepted: _accept,
+    AttemptRejected: _reject,
+    AttemptUnavailable: _unavailable,
+    AttemptUncertain: _uncertain,
+    TaskOpened: _unchanged,
+    TaskDone: _unchanged,
+    HandedOver: _hand_over,
+    CaseEnded: _end,
+    LookFailed: _fail,
+}

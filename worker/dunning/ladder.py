@@ -1,0 +1,460 @@
+"""What to do about a case now: the one place where the rules of the ladder are read.
+
+`decide` is pure: the same case, strategy, surroundings and moment give the same decision. The scheduler carries it out,
+`explain` prints it.
+
+========================================  ====================================================================
+the case                                  is
+========================================  ====================================================================
+has ended                                 left alone
+owes nothing                              ended
+has a message on its way                  left until the outcome is known
+is held, or all it owes is                left until the hold lapses or somebody lifts it
+is under a pause                          looked at again when the pause may be over
+has a step not finished                   given that step's next channel, or its next try
+has a next step whose day has come        given it: approval asked, skipped, handed over, or messages reserved
+has a next step, not yet                  looked at again then
+has no step left                          held `ladder_done`
+========================================  ====================================================================
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+
+from worker.dunning.contact import (
+    add_business_days,
+    backward,
+    cap_ends,
+    forward,
+    gap_ends,
+    local_date,
+    next_open,
+    start_of_day,
+)
+from worker.dunning.decision import Around, Decision, End, HandOver, Lapse, PlaceHold, Remind, Skip, Wait
+from worker.dunning.model import ZERO, Case, Hold, Invoice, StepRun
+from worker.dunning.strategy import Step, Strategy, When
+
+#: How soon a paused case is looked at again.
+PAUSE_RECHECK = timedelta(minutes=5)
+
+
+def decide(case: Case, strategy: Strategy, now: datetime, around: Around) -> Decision:
+    """What to do about the case at `now` (ladder time, aware). Never raises for a well-formed case."""
+    if case.ended:
+        return Wait("ended")
+    open_sends = [send for _, send in case.open_sends()]
+    if any(send.status != "uncertain" for send in open_sends):
+        return Wait("in_flight")
+    if case.owed() == ZERO:
+        return End("credited" if case.unpaid() else "paid")
+    if open_sends:
+        return Wait("held: uncertain")
+    view = _View(case, strategy, now, around)
+    return _held(view) or _paused(view) or _next(view)
+
+
+def lines(case: Case, step: Step, anchor: str, today: date) -> tuple[Invoice, ...]:
+    """The invoices a message of that step lists, oldest first.
+
+    A claim lists every overdue invoice that may be chased, and the credit notes that lower the total. A courtesy before
+    the due date lists those whose own step it is, and nothing else.
+    """
+    if step.pre_due:
+        own = case.run(step.name, anchor)
+        covers = own.covers if own else (anchor,)
+        return tuple(i for i in case.chased() if i.number in covers)
+    overdue = tuple(i for i in case.chased() if i.due_on < today)
+    notes = tuple(i for i in case.invoices if i.kind == "credit_note" and i.outstanding > 0)
+    return (*overdue, *notes) if overdue else ()
+
+
+def usable(case: Case, channel: str) -> bool:
+    """Does the debtor have an address for that channel that was not refused? A task needs none."""
+    if channel in dict(case.unusable):
+        return False
+    if channel == "email":
+        return case.debtor.email is not None
+    if channel in ("sms", "voice"):
+        return case.debtor.phone is not None
+    return True
+
+
+# ---- holds and pauses ------------------------------------------------------------------------------------------------
+
+
+def _held(view: "_View") -> Decision | None:
+    case = view.case
+    for hold in case.holds:
+        if _over(hold, view):
+            return Lapse(hold)
+    longest = case.case_hold()
+    if longest:
+        step = longest.note if longest.reason == "approval_pending" else ""
+        return Wait(f"held: {longest.reason}", longest.until, step)
+    if _total(case) == ZERO:
+        ends = [h.until for h in case.holds if h.until]
+        reasons = sorted({h.reason for h in case.holds})
+        return Wait(f"held: {', '.join(reasons)}", min(ends, default=None))
+    if _total(case) < view.strategy.min_amount:
+        return PlaceHold(Hold(reason="below_minimum", since=view.now))
+    return None
+
+
+def _over(hold: Hold, view: "_View") -> bool:
+    """Has its date passed, or has what it waits for come true?"""
+    case, strategy = view.case, view.strategy
+    if hold.until is not None and hold.until <= view.now:
+        return True
+    match hold.reason:
+        case "below_minimum":
+            return _total(case) >= strategy.min_amount
+        case "unreachable":
+            return any(usable(case, channel) for channel in strategy.contact.fallback)
+        case "no_job":
+            return case.credit
+        case "approval_pending":
+            return hold.note in dict(case.approved) or strategy.index(hold.note) < 0
+        case "ladder_done":
+            return bool(_candidates(view))
+    return False
+
+
+def _total(case: Case) -> Decimal:
+    """What may be chased: the unpaid invoices without a hold of their own, less the credit notes."""
+    return max(ZERO, sum((invoice.outstanding for invoice in case.chased()), ZERO) - _credits(case))
+
+
+def _credits(case: Case) -> Decimal:
+    return sum((note.outstanding for note in case.invoices if note.kind == "credit_note"), ZERO)
+
+
+def _paused(view: "_View") -> Decision | None:
+    scopes = view.around.paused & {"all", "creditor", f"strategy:{view.strategy.name}"}
+    return Wait(f"paused: {', '.join(sorted(scopes))}", view.now + PAUSE_RECHECK) if scopes else None
+
+
+# ---- the ladder ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A case and everything needed to read it, with the questions the rules ask."""
+
+    case: Case
+    strategy: Strategy
+    now: datetime
+    around: Around
+
+    @property
+    def zone(self) -> str:
+        return self.case.debtor.timezone
+
+    @property
+    def today(self) -> date:
+        return local_date(self.now, self.zone)
+
+    def anchor(self) -> Invoice | None:
+        """The oldest overdue invoice that may be chased; None while credit notes outweigh what is overdue."""
+        overdue = [i for i in self.case.chased() if i.due_on < self.today]
+        worth = sum((i.outstanding for i in overdue), ZERO) > _credits(self.case)
+        return overdue[0] if worth else None
+
+    def claims(self) -> tuple[Step, ...]:
+        """The steps after the due date."""
+        return tuple(step for step in self.strategy.steps if not step.pre_due)
+
+    def runs(self) -> list[StepRun]:
+        """The runs of claim steps, as they were taken."""
+        names = {step.name for step in self.claims()}
+        return [run for run in self.case.runs if run.step in names]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    """A step that could be next, for an anchor, not before a moment."""
+
+    step: Step
+    anchor: Invoice
+    covers: tuple[str, ...]
+    earliest: datetime
+    reason: str = "not_due"
+
+
+def _next(view: _View) -> Decision:
+    going_on = _unfinished(view)
+    if going_on:
+        return going_on
+    if view.strategy.driven_by == "jobs" and not view.case.credit:
+        return PlaceHold(Hold(reason="no_job", since=view.now))
+    candidates = _candidates(view)
+    if not candidates:
+        return _nothing_left(view)
+    best = min(candidates, key=lambda c: (c.earliest, c.step.pre_due, view.strategy.index(c.step.name)))
+    if best.earliest > view.now:
+        return Wait(best.reason, best.earliest, best.step.name)
+    return _take(view, best)
+
+
+def _candidates(view: _View) -> list[_Candidate]:
+    return [*_claim_candidates(view), *_courtesy_candidates(view)]
+
+
+def _nothing_left(view: _View) -> Decision:
+    future = [invoice.due_on for invoice in view.case.chased() if invoice.due_on >= view.today]
+    if view.anchor() is None and future:
+        return Wait("not_due", start_of_day(min(future) + timedelta(days=1), view.zone))
+    return PlaceHold(Hold(reason="ladder_done", since=view.now))
+
+
+def _claim_candidates(view: _View) -> Iterable[_Candidate]:
+    """The next step after the due date, for the oldest overdue invoice."""
+    anchor = view.anchor() or _next_to_be_late(view)
+    if anchor is None:
+        return
+    steps = view.claims()
+    place = _standing(view, anchor, steps) + 1
+    if place >= len(steps):
+        return
+    step = steps[place]
+    by_job = view.strategy.driven_by == "jobs"
+    day = max(view.today, anchor.due_on + timedelta(days=1)) if by_job else _day(view, anchor, step)
+    covers = tuple(i.number for i in view.case.chased() if i.due_on < max(view.today, day))
+    yield _at(view, step, anchor, covers, forward(day, view.around.calendar))
+
+
+def _next_to_be_late(view: _View) -> Invoice | None:
+    return next((i for i in view.case.chased() if i.due_on >= view.today), None)
+
+
+def _standing(view: _View, anchor: Invoice, steps: Sequence[Step]) -> int:
+    """The index of the last claim step that counts as taken for this anchor; -1 if none.
+
+    An anchor's own runs decide. For a new anchor the ladder stands at the highest step whose day it has reached, never
+    above where the old anchor stood; a step that already listed it is not taken again.
+    """
+    index = {step.name: i for i, step in enumerate(steps)}
+    runs = view.runs()
+    own = [index[run.step] for run in runs if run.anchor == anchor.number]
+    if own:
+        return max(own)
+    if not runs:
+        return -1
+    reached = max((i for i, step in enumerate(steps) if _reached(view, anchor, step)), default=-1)
+    stands = min(reached, index[runs[-1].step])
+    if stands < 0:
+        return -1
+    told = any(index[run.step] >= stands and anchor.number in run.covers for run in runs)
+    return stands if told else stands - 1
+
+
+def _reached(view: _View, anchor: Invoice, step: Step) -> bool:
+    days = [when.days for when in step.when if when.origin == "due"]
+    return bool(days) and anchor.due_on + timedelta(days=max(days)) <= view.today
+
+
+def _day(view: _View, anchor: Invoice, step: Step) -> date:
+    """The day of a claim step: the latest of what its `when` says, moved along if the ladder is late."""
+    day = max(_origin(view, anchor, when) for when in step.when)
+    before = next((run for run in reversed(view.runs()) if run.anchor == anchor.number), None)
+    if before is None:
+        return day
+    taken, offset = local_date(before.at, view.zone), _due_offset(step)
+    previous = view.strategy.step(before.step)
+    previous_offset = _due_offset(previous) if previous else None
+    if offset is None or previous_offset is None:
+        return day
+    lateness = (taken - anchor.due_on).days - previous_offset
+    if lateness > view.strategy.contact.late_after_days:
+        day = max(day, taken + timedelta(days=offset - previous_offset))
+    return day
+
+
+def _due_offset(step: Step) -> int | None:
+    return next((when.days for when in step.when if when.origin == "due"), None)
+
+
+def _origin(view: _View, anchor: Invoice, when: When) -> date:
+    runs = [run for run in view.runs() if run.anchor == anchor.number or anchor.number in run.covers]
+    base = anchor.due_on
+    if when.origin != "due" and runs:
+        base = local_date(runs[-1].at, view.zone)
+    if when.origin == "previous_deadline":
+        base = max([run.deadline for run in runs if run.deadline], default=base)
+    if when.business:
+        return add_business_days(base, when.days, view.around.calendar)
+    return base + timedelta(days=when.days)
+
+
+def _courtesy_candidates(view: _View) -> Iterable[_Candidate]:
+    """For each invoice not yet due, its next step before the due date (of several whose day has come, the last)."""
+    waiting = [i for i in view.case.chased() if i.due_on >= view.today]
+    for invoice in waiting:
+        step = _courtesy_step(view, invoice)
+        if step is None or _said(view.case, step, invoice):
+            continue
+        day = max(_courtesy_day(view, invoice, step), view.today)
+        covers = tuple(
+            i.number for i in waiting if not _said(view.case, step, i) and _courtesy_day(view, i, step) <= day
+        )
+        candidate = _at(view, step, invoice, covers, day)
+        if local_date(candidate.earliest, view.zone) <= invoice.due_on:
+            yield candidate
+
+
+def _courtesy_step(view: _View, invoice: Invoice) -> Step | None:
+    steps = [step for step in view.strategy.steps if step.pre_due]
+    reached = [step for step in steps if _courtesy_day(view, invoice, step) <= view.today]
+    return next(iter([*reached[-1:], *(step for step in steps if step not in reached)]), None)
+
+
+def _courtesy_day(view: _View, invoice: Invoice, step: Step) -> date:
+    """Its day, shifted backward to a business day; any day will do where jobs drive."""
+    if view.strategy.driven_by == "jobs":
+        return view.today
+    return backward(invoice.due_on + timedelta(days=_due_offset(step) or 0), view.around.calendar)
+
+
+def _said(case: Case, step: Step, invoice: Invoice) -> bool:
+    return any(run.step == step.name and invoice.number in (run.anchor, *run.covers) for run in case.runs)
+
+
+def _at(view: _View, step: Step, anchor: Invoice, covers: tuple[str, ...], day: date) -> _Candidate:
+    """The candidate's earliest moment: its day, the minimum gap, the open hours and caps of its channels."""
+    reason = "not_due"
+    moment = max(view.now, start_of_day(day, view.zone))
+    gap = gap_ends(
+        view.around.contacts, run_key(view.case.id, step.name, anchor.number), view.strategy.contact, view.zone
+    )
+    if gap and gap > moment and not step.handover:
+        moment, reason = gap, "gap"
+    channels = _reachable(view, step) or step.channels
+    opens = min((_opens(view, channel, moment) for channel in channels), default=_opens(view, "", moment))
+    if opens > moment and moment <= view.now:
+        reason = "window"
+    return _Candidate(step, anchor, covers, opens, reason)
+
+
+def _opens(view: _View, channel: str, moment: datetime) -> datetime:
+    cap = cap_ends(view.around.contacts, channel, view.strategy.contact, view.zone)
+    window = view.strategy.contact.window_for(channel)
+    return next_open(max(moment, cap) if cap else moment, window, view.zone, view.around.calendar)
+
+
+def run_key(case_id: str, step: str, anchor: str) -> str:
+    """What tells the contacts of one run from all others."""
+    return f"{case_id}/{step}/{anchor}"
+
+
+# ---- taking a step ---------------------------------------------------------------------------------------------------
+
+
+def _take(view: _View, candidate: _Candidate) -> Decision:
+    case, step, anchor = view.case, candidate.step, candidate.anchor.number
+    if _total(case) < step.min_amount:
+        return Skip(step, anchor, f"less than {step.min_amount} {case.currency} is owed")
+    if step.approval and step.name not in dict(case.approved):
+        return PlaceHold(Hold(reason="approval_pending", since=view.now, note=step.name), step.name)
+    if step.handover:
+        return HandOver(step, anchor)
+    plan = _plan(view, step)
+    if not plan:
+        return PlaceHold(Hold(reason="unreachable", since=view.now), step.name)
+    return _remind(view, step, anchor, covers=candidate.covers, wanted=plan, plan=plan)
+
+
+def _plan(view: _View, step: Step) -> tuple[str, ...]:
+    """The channels of the run: all of the step's that can reach, or the first, or the next one that can."""
+    own = _reachable(view, step)
+    if own:
+        return own[:1] if step.first else own
+    return tuple(c for c in view.strategy.contact.fallback if usable(view.case, c))[:1]
+
+
+def _reachable(view: _View, step: Step) -> tuple[str, ...]:
+    people = tuple(c for c in step.channels if usable(view.case, c))
+    if all(channel == "task" for channel in people) and any(channel != "task" for channel in step.channels):
+        # A letter or a call by a person alone does not replace the message that was to go with it.
+        spare = tuple(c for c in view.strategy.contact.fallback if usable(view.case, c) and c not in people)
+        return (*spare[:1], *people) if spare or people else ()
+    return people
+
+
+def _remind(
+    view: _View, step: Step, anchor: str, *, covers: tuple[str, ...], wanted: tuple[str, ...], plan: tuple[str, ...]
+) -> Decision:
+    """Reserve what is open now; wait for the first of the others."""
+    paused = {scope.removeprefix("channel:") for scope in view.around.paused if scope.startswith("channel:")}
+    free = [channel for channel in wanted if channel not in paused]
+    if not free:
+        return Wait(f"paused: channel {', '.join(wanted)}", view.now + PAUSE_RECHECK, step.name)
+    opens = {channel: _opens(view, channel, view.now) for channel in free}
+    ready = tuple(channel for channel in free if opens[channel] <= view.now)
+    if not ready:
+        return Wait("window", min(opens.values()), step.name)
+    return Remind(step, anchor, covers, _deadline(view, step), ready, plan)
+
+
+def _deadline(view: _View, step: Step) -> date | None:
+    """The date the message asks payment by: never on a day on which nobody can pay."""
+    if step.deadline is None:
+        return None
+    return forward(view.today + timedelta(days=step.deadline), view.around.calendar)
+
+
+# ---- a step that is not finished -------------------------------------------------------------------------------------
+
+
+def _unfinished(view: _View) -> Decision | None:
+    """The next channel or the next try of the step being taken, as long as it still concerns an invoice to chase."""
+    run = next((run for run in reversed(view.case.runs) if run.sends), None)
+    step = view.strategy.step(run.step) if run else None
+    if run is None or step is None or not _concerns(view, run, step):
+        return None
+    plan = _extended(view, run, step)
+    if all(_refused(view.case, run, channel) for channel in plan):
+        return PlaceHold(Hold(reason="unreachable", since=view.now), step.name)
+    wanted = tuple(channel for channel in plan if _to_do(view.case, run, channel))
+    if not wanted:
+        return None
+    ready = tuple(channel for channel in wanted if _retry_at(run, channel, view.now) <= view.now)
+    if not ready:
+        return Wait("backoff", min(_retry_at(run, channel, view.now) for channel in wanted), step.name)
+    covers = tuple(i.number for i in lines(view.case, step, run.anchor, view.today) if i.kind == "invoice")
+    return _remind(view, step, run.anchor, covers=covers, wanted=ready, plan=plan)
+
+
+def _concerns(view: _View, run: StepRun, step: Step) -> bool:
+    invoice = view.case.invoice(run.anchor)
+    if invoice is None or invoice not in view.case.chased():
+        return False
+    return invoice.due_on >= view.today if step.pre_due else invoice == view.anchor()
+
+
+def _extended(view: _View, run: StepRun, step: Step) -> tuple[str, ...]:
+    """The run's channels, with one more when all that were tried were refused."""
+    case, plan = view.case, tuple(c for c in run.channels if usable(view.case, c) or run.send(c))
+    if any(not _refused(case, run, channel) for channel in plan if channel != "task"):
+        return plan
+    spare = (c for c in (*step.channels, *view.strategy.contact.fallback) if c not in plan and usable(case, c))
+    return (*plan, *list(spare)[:1])
+
+
+def _refused(case: Case, run: StepRun, channel: str) -> bool:
+    """Was the message refused for an address that is still the one we know?"""
+    send = run.send(channel)
+    return send is not None and send.status == "rejected" and not usable(case, channel)
+
+
+def _to_do(case: Case, run: StepRun, channel: str) -> bool:
+    send = run.send(channel)
+    if send is None or send.status in ("released", "unavailable"):
+        return True
+    return send.status == "rejected" and usable(case, channel)
+
+
+def _retry_at(run: StepRun, channel: str, now: datetime) -> datetime:
+    send = run.send(channel)
+    return send.retry_at if send and send.status == "unavailable" and send.retry_at else now
