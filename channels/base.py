@@ -55,9 +55,7 @@ class Rejected(ChannelError):
 class Unavailable(ChannelError):
     """The message was surely not sent, and the same message may be sent later."""
 
-    def __init__(
-        self, why: UnavailableWhy, code: str, detail: str = "", retry_after: timedelta | None = None
-    ) -> None:
+    def __init__(self, why: UnavailableWhy, code: str, detail: str = "", retry_after: timedelta | None = None) -> None:
         super().__init__(code, detail)
         self.why: UnavailableWhy = why
         self.retry_after = retry_after

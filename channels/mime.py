@@ -1,0 +1,77 @@
+"""An email as it travels: one MIME text for whoever takes it, and an identity that is the same on every try."""
+
+import hashlib
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+
+from channels.base import Message, Rejected, RejectedWhy
+
+
+def fingerprint(message: Message) -> str:
+    """40 hexadecimal digits that stand for `message.id`, which may hold any character."""
+    return hashlib.sha256(message.id.encode()).hexdigest()[:40]
+
+
+def message_id(message: Message) -> str:
+    """The Message-ID header, angle brackets included: the same on every try, so that a mailbox may drop a repeat.
+
+    Raises Rejected("content") if the sender is no mailbox.
+    """
+    return f"<{fingerprint(message)}@{mailbox(message.sender, 'content').partition('@')[2]}>"
+
+
+def mailbox(address: str, why: RejectedWhy = "address") -> str:
+    """The address in ASCII, its domain in punycode.
+
+    Raises Rejected(why) where ASCII cannot say it, or where it would break out of a header or a command.
+    """
+    local, _, domain = address.rpartition("@")
+    try:
+        plain = f"{local}@{domain.encode('idna').decode('ascii')}"
+        Address(addr_spec=plain)
+    except (UnicodeError, ValueError, IndexError):
+        plain = ""
+    if not (local and domain and plain.isascii() and plain.isprintable()) or set(plain) & set(" <>"):
+        raise Rejected(why, "mailbox", "not a mailbox that can be written to")
+    return plain
+
+
+def compose(message: Message) -> EmailMessage:
+    """The whole email: text, HTML beside it, attachments, and the headers that tell whose attempt it is.
+
+    Raises Rejected for an address or a header that cannot be written.
+    """
+    try:
+        mail = EmailMessage(policy=SMTP)
+        for name, value in _headers(message).items():
+            mail[name] = value
+        _fill(mail, message)
+    except (ValueError, UnicodeError) as error:
+        raise Rejected("content", type(error).__name__, "a header or a part of the email cannot be written") from None
+    return mail
+
+
+def _headers(message: Message) -> dict[str, str | Address]:
+    headers: dict[str, str | Address] = {
+        "From": Address(message.sender_name, addr_spec=mailbox(message.sender, "content")),
+        "To": Address(message.to_name, addr_spec=mailbox(message.to)),
+        "Subject": message.subject,
+        "Date": format_datetime(datetime.now(UTC)),
+        "Message-ID": message_id(message),
+        "X-Relance-Attempt": message.attempt,
+    }
+    if message.reply_to:
+        headers["Reply-To"] = Address(addr_spec=mailbox(message.reply_to, "content"))
+    return headers | dict(message.headers)
+
+
+def _fill(mail: EmailMessage, message: Message) -> None:
+    mail.set_content(message.text, cte="quoted-printable")
+    if message.html:
+        mail.add_alternative(message.html, subtype="html", cte="quoted-printable")
+    for attachment in message.attachments:
+        main, _, sub = attachment.content_type.partition("/")
+        mail.add_attachment(attachment.content, maintype=main, subtype=sub, filename=attachment.filename)

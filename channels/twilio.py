@@ -1,0 +1,117 @@
+"""The plumbing that Twilio's channels share: the SDK's client, on our own bounded connections."""
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any, Protocol
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from twilio.base.exceptions import TwilioRestException, TwilioServiceException  # type: ignore[import-untyped]
+from twilio.http import HttpClient  # type: ignore[import-untyped]
+from twilio.http.response import Response  # type: ignore[import-untyped]
+from twilio.rest import Client  # type: ignore[import-untyped]
+from urllib3.util import make_headers
+
+from channels.base import Accepted, ChannelError, Uncertain
+from channels.http import Http, retry_after
+from channels.settings import TwilioSettings, base_url, belongs_to, demand
+from channels.twilio_errors import meaning
+
+OWN_URL = "https://api.twilio.com"
+
+
+class Transport(HttpClient):  # type: ignore[misc]
+    """Carries the SDK's requests over our pool: each bounded and made once, all products on one base URL.
+
+    `base` replaces the scheme and host of every request; empty leaves the provider's own. The SDK's exceptions bear
+    no headers, so `retry_after` keeps what the last answer on this thread asked for.
+    """
+
+    def __init__(self, http: Http, base: str = "") -> None:
+        super().__init__(logging.getLogger("twilio.http_client"), is_async=False)
+        self._http = http
+        self._base = base
+        self._last = threading.local()
+
+    @property
+    def retry_after(self) -> timedelta | None:
+        return getattr(self._last, "retry_after", None)
+
+    def request(
+        self,
+        method: str,
+        uri: str,
+        *,
+        params: Mapping[str, object] | None = None,
+        data: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+        timeout: float | None = None,
+        allow_redirects: bool = False,
+    ) -> Response:
+        """One HTTP exchange. `timeout` and `allow_redirects` are not ours to vary. Raises as `Http.request` does."""
+        self._last.retry_after = None
+        body = urlencode(data, doseq=True).encode() if data else None
+        answer = self._http.request(method, self._url(uri, params), body, _headers(headers, auth))
+        self._last.retry_after = retry_after(answer.headers)
+        return Response(answer.status, answer.text, answer.headers)
+
+    def _url(self, uri: str, params: Mapping[str, object] | None) -> str:
+        url = urlsplit(uri)
+        query = "&".join(part for part in (url.query, urlencode(params or {}, doseq=True)) if part)
+        rest = urlunsplit(("", "", url.path, query, ""))
+        return (self._base or f"{url.scheme}://{url.netloc}") + rest
+
+
+def _headers(headers: Mapping[str, str] | None, auth: tuple[str, str] | None) -> dict[str, str]:
+    credentials = make_headers(basic_auth=":".join(auth)) if auth else {}
+    return {**(headers or {}), **credentials}
+
+
+class _Created(Protocol):
+    @property
+    def sid(self) -> str | None: ...
+
+
+class Account:
+    """A Twilio account, or a sandbox that speaks like it. Shared by threads.
+
+    Raises ConfigurationError when a credential is missing or the base URL is malformed.
+    """
+
+    def __init__(self, settings: TwilioSettings, environ: Mapping[str, str]) -> None:
+        url = base_url(environ, settings.base_url_env, OWN_URL)
+        self.real = belongs_to(url, OWN_URL)
+        self.bound = settings.bound
+        self._transport = Transport(
+            Http(settings.connect_timeout, settings.read_timeout), base="" if url == OWN_URL else url
+        )
+        self._client = Client(
+            demand(environ, settings.account_sid_env),
+            demand(environ, settings.auth_token_env),
+            http_client=self._transport,
+            environment={"_": ""},  # an empty one is falsy, and the SDK then reads region and edge from the process
+        )
+
+    def create(self, ask: Callable[[Client], _Created]) -> Accepted:
+        """Make the one call that creates a message or a call, and translate whatever comes of it."""
+        try:
+            return Accepted(_sid(ask(self._client)))
+        except ChannelError:
+            raise
+        except (TwilioRestException, TwilioServiceException) as error:
+            raise meaning(error.status, _code(error.code), self._transport.retry_after) from None
+        except Exception as error:  # an answer of success that cannot be read is one that may have been sent
+            raise Uncertain(type(error).__name__, "the provider's answer cannot be read") from None
+
+
+def _sid(created: _Created) -> str:
+    if not created.sid:
+        raise ValueError("an answer of success without an id")
+    return created.sid
+
+
+def _code(code: Any) -> int | None:
+    """Twilio's code as a number; the SDK hands over whatever the answer held."""
+    return int(code) if isinstance(code, int) or (isinstance(code, str) and code.isdecimal()) else None
