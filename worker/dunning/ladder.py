@@ -345,7 +345,7 @@ def _opens(view: _View, channel: str, moment: datetime) -> datetime:
 
 def run_key(case_id: str, step: str, anchor: str) -> str:
     """What tells the contacts of one run from all others."""
-    return f"{case_id}/{step}/{anchor}"
+    return f"{case_id}|{step}|{anchor}"
 
 
 # ---- taking a step ---------------------------------------------------------------------------------------------------

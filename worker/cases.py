@@ -1,0 +1,331 @@
+"""The store: cases, their history, the agenda. Redis is the store, dramatiq's broker is not.
+
+Every key of a creditor carries its hash tag, so that one script can touch a case, its history, the agenda, the
+debtor's contacts and the event stream at once, on one server and on a cluster alike. There is one write path,
+`commit`; see `commit.lua`.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from secrets import token_hex
+from typing import Any, cast
+
+import redis
+
+from worker.codec import decode_case, decode_event, encode_case, encode_event
+from worker.dunning.contact import Contact
+from worker.dunning.events import Event
+from worker.dunning.fold import fold
+from worker.dunning.model import Case, creditor_of
+
+Client = redis.Redis
+
+#: How many entries a creditor's event stream keeps, about.
+STREAM_LENGTH = 100_000
+
+_SCRIPTS = Path(__file__).parent
+
+
+class Conflict(Exception):
+    """Somebody else wrote first: read again, decide again."""
+
+
+class Refused(Exception):
+    """A guard did not hold; `guard` names it, `detail` says what was found."""
+
+    def __init__(self, guard: str, detail: str) -> None:
+        super().__init__(f"{guard}: {detail}")
+        self.guard = guard
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A case and the version it was read at."""
+
+    case: Case
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A case with its surroundings, read in one round trip."""
+
+    stored: Stored
+    contacts: tuple[Contact, ...]
+    paused: frozenset[str]
+
+    @property
+    def case(self) -> Case:
+        """The case."""
+        return self.stored.case
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A case whose time has come, and the ladder time its agenda entry bore."""
+
+    case_id: str
+    at: datetime
+
+
+def millis(moment: datetime) -> int:
+    """A moment as a sorted set's score."""
+    return int(moment.timestamp() * 1000)
+
+
+def moment(score: float | str) -> datetime:
+    """A sorted set's score as a moment."""
+    return datetime.fromtimestamp(float(score) / 1000, UTC)
+
+
+class Keys:
+    """The names of one creditor's keys, all in one hash slot."""
+
+    def __init__(self, creditor: str) -> None:
+        self._root = f"relance:{{{creditor}}}"
+        self.agenda = f"{self._root}:agenda"
+        self.in_flight = f"{self._root}:inflight"
+        self.events = f"{self._root}:events"
+        self.paused = f"{self._root}:paused"
+        self.groups = f"{self._root}:groups"
+        self.invoices = f"{self._root}:invoices"
+        self.cases = f"{self._root}:cases"
+        self.uncertain = f"{self._root}:uncertain"
+        self.tasks = f"{self._root}:tasks"
+
+    def case(self, case_id: str) -> str:
+        """The snapshot of a case."""
+        return f"{self._root}:case:{case_id}"
+
+    def history(self, case_id: str) -> str:
+        """The events of a case."""
+        return f"{self._root}:history:{case_id}"
+
+    def contacts(self, case_id: str) -> str:
+        """The contacts of a case's debtor, over all cases: the first part of a case id is the debtor's own."""
+        debtor = case_id.partition("-")[2][:DEBTOR_DIGITS]
+        return f"{self._root}:contacts:{debtor}"
+
+    def job(self, job_id: str) -> str:
+        """The mark that a job was taken."""
+        return f"{self._root}:job:{job_id}"
+
+    def early(self, invoice: str) -> str:
+        """Payments for an invoice not known yet."""
+        return f"{self._root}:early:{invoice}"
+
+
+#: How many characters of a case id, behind the creditor, stand for the debtor.
+DEBTOR_DIGITS = 10
+
+
+@dataclass(slots=True)
+class Commit:
+    """One write, being put together. Everything in it happens, or nothing."""
+
+    creditor: str
+    id: str = field(default_factory=lambda: token_hex(5))
+    _keys: list[str] = field(default_factory=list)
+    _cases: list[dict[str, Any]] = field(default_factory=list)
+    _guards: list[list[Any]] = field(default_factory=list)
+    _ops: list[list[Any]] = field(default_factory=list)
+    _events: list[list[Any]] = field(default_factory=list)
+    _stream: list[list[Any]] = field(default_factory=list)
+
+    @property
+    def keys(self) -> Keys:
+        """The creditor's keys."""
+        return Keys(self.creditor)
+
+    def _key(self, name: str) -> int:
+        if name not in self._keys:
+            self._keys.append(name)
+        return self._keys.index(name) + 1
+
+    def change(self, stored: Stored | None, events: Sequence[Event]) -> Case:
+        """Fold the events into the case, to be stored if it is still at the version read. Returns the case after."""
+        after = fold(stored.case if stored else None, events)
+        version = stored.version if stored else 0
+        entry: dict[str, Any] = {"key": self._key(self.keys.case(after.id)), "expect": version}
+        if events:
+            entry |= {"value": encode_case(after), "version": version + 1}
+        self._cases.append(entry)
+        for event in events:
+            data = encode_event(event)
+            self._events.append([self._key(self.keys.history(after.id)), data])
+            self._publish(after.id, version + 1, data)
+        return after
+
+    def announce(self, case_id: str, version: int, kind: str, **fields: str) -> None:
+        """Put an entry into the event stream that is news, not history: when a case is looked at next, and why."""
+        self._publish(case_id, version, json.dumps({"type": kind, **fields}, separators=(",", ":")))
+
+    def _publish(self, case_id: str, version: int, data: str) -> None:
+        self._stream.append([self._key(self.keys.events), STREAM_LENGTH, case_id, version, data])
+
+    def guard(self, name: str, key: str, *arguments: str | int) -> None:
+        """What must hold for any of it to happen; the guards are `commit.lua`'s."""
+        self._guards.append([name, self._key(key), *arguments])
+
+    def op(self, command: str, key: str, *arguments: str | int) -> None:
+        """A plain command that goes with it."""
+        self._ops.append([command, self._key(key), *map(str, arguments)])
+
+    def look_at(self, case_id: str, at: datetime) -> None:
+        """The agenda says when the case is looked at again."""
+        self.op("ZADD", self.keys.agenda, millis(at), case_id)
+
+    def look_now(self, case_id: str, now: datetime) -> None:
+        """A fact arrived: look at once, or earlier if that was due."""
+        self.op("ZADD", self.keys.agenda, "LT", millis(now), case_id)
+
+    def lease(self, case_id: str, until: datetime) -> None:
+        """Somebody is on the case until then (real time), or died."""
+        self.op("ZADD", self.keys.in_flight, "GT", millis(until), case_id)
+
+    def unlease(self, case_id: str) -> None:
+        """Nobody is on the case."""
+        self.op("ZREM", self.keys.in_flight, case_id)
+
+    def request(self) -> tuple[list[str], str]:
+        """The keys and the plan for `commit.lua`."""
+        plan = {
+            "id": self.id,
+            "cases": self._cases,
+            "guards": self._guards,
+            "ops": self._ops,
+            "events": self._events,
+            "stream": self._stream,
+        }
+        return self._keys, json.dumps(plan, separators=(",", ":"), ensure_ascii=False)
+
+
+class Cases:
+    """Reads and writes cases. One per process; the client's pool is shared by threads."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self._commit = client.register_script((_SCRIPTS / "commit.lua").read_text())
+        self._claim = client.register_script((_SCRIPTS / "claim.lua").read_text())
+
+    # ---- writing
+
+    def commit(self, commit: Commit, *, durable: bool = False) -> None:
+        """Do it, once. With `durable`, return only when it is on disk (`WAITAOF` on the same connection).
+
+        Raises `Conflict`, `Refused`, or redis errors; after a lost answer the same commit may be given again.
+        """
+        keys, plan = commit.request()
+        with self.client.pipeline(transaction=False) as pipe:
+            self._commit(keys=keys, args=[plan], client=pipe)
+            if durable:
+                pipe.waitaof(1, 0, 1000)
+            answers = pipe.execute(raise_on_error=False)
+        answer = answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        if answer[0] == "conflict":
+            raise Conflict
+        if answer[0] == "refused":
+            raise Refused(answer[1], answer[2])
+
+    # ---- reading
+
+    def load(self, case_id: str) -> Stored | None:
+        """The case, if there is one."""
+        return _parse(cast("str | None", self.client.get(Keys(creditor_of(case_id)).case(case_id))))
+
+    def load_many(self, creditor: str, case_ids: Sequence[str]) -> list[Stored | None]:
+        """Several cases of one creditor, in one round trip."""
+        if not case_ids:
+            return []
+        keys = Keys(creditor)
+        values = cast("list[str | None]", self.client.mget([keys.case(case_id) for case_id in case_ids]))
+        return [_parse(value) for value in values]
+
+    def see(self, case_id: str) -> Seen | None:
+        """The case with its debtor's contacts and what is paused, in one round trip."""
+        keys = Keys(creditor_of(case_id))
+        with self.client.pipeline(transaction=False) as pipe:
+            pipe.get(keys.case(case_id))
+            pipe.zrange(keys.contacts(case_id), 0, -1, withscores=True)
+            pipe.hkeys(keys.paused)
+            value, contacts, paused = pipe.execute()
+        stored = _parse(value)
+        if stored is None:
+            return None
+        return Seen(stored, tuple(_contacts(contacts)), frozenset(paused))
+
+    def history(self, case_id: str) -> list[Event]:
+        """Every event of the case, oldest first."""
+        values = cast("list[str]", self.client.lrange(Keys(creditor_of(case_id)).history(case_id), 0, -1))
+        return [decode_event(value) for value in values]
+
+    def case_of_invoice(self, creditor: str, number: str) -> str | None:
+        """The case that last held an invoice."""
+        return cast("str | None", self.client.hget(Keys(creditor).invoices, number))
+
+    def latest_of_groups(self, creditor: str, groups: Sequence[str]) -> list[str | None]:
+        """The latest case of each group (see `intake.group_key`), open or ended."""
+        return cast("list[str | None]", self.client.hmget(Keys(creditor).groups, list(groups))) if groups else []
+
+    def early_payments(self, creditor: str, invoices: Sequence[str]) -> dict[str, list[str]]:
+        """Payments that came before their invoice, as JSON, by invoice number."""
+        keys = Keys(creditor)
+        with self.client.pipeline(transaction=False) as pipe:
+            for number in invoices:
+                pipe.lrange(keys.early(number), 0, -1)
+            found = pipe.execute()
+        return dict(zip(invoices, found, strict=True))
+
+    def case_ids(self, creditor: str) -> Iterator[str]:
+        """Every case of the creditor, the latest opened first."""
+        yield from cast("list[str]", self.client.zrevrange(Keys(creditor).cases, 0, -1))
+
+    # ---- the agenda
+
+    def claim(
+        self, creditor: str, *, now: datetime, real: datetime, lease: timedelta, limit: int
+    ) -> tuple[list[Claimed], int]:
+        """Take up to `limit` cases that are due, and put back those whose lease ran out; (taken, how many put back)."""
+        keys = Keys(creditor)
+        answer = self._claim(
+            keys=[keys.agenda, keys.in_flight, keys.paused],
+            args=[millis(now), millis(real), millis(real + lease), limit],
+        )
+        pairs = zip(answer[1::2], answer[2::2], strict=True)
+        return [Claimed(case_id, moment(score)) for case_id, score in pairs], int(answer[0])
+
+    def next_due(self, creditors: Iterable[str]) -> dict[str, datetime]:
+        """When each creditor's earliest agenda entry is, in one round trip; creditors with none are left out."""
+        names = list(creditors)
+        with self.client.pipeline(transaction=False) as pipe:
+            for name in names:
+                pipe.zrange(Keys(name).agenda, 0, 0, withscores=True)
+            found = pipe.execute()
+        return {name: moment(first[0][1]) for name, first in zip(names, found, strict=True) if first}
+
+    def in_flight(self, creditors: Iterable[str]) -> int:
+        """How many cases somebody is on."""
+        with self.client.pipeline(transaction=False) as pipe:
+            for name in creditors:
+                pipe.zcard(Keys(name).in_flight)
+            return sum(pipe.execute())
+
+
+def _parse(value: str | None) -> Stored | None:
+    if value is None:
+        return None
+    version, _, rest = value.partition("|")
+    _, _, snapshot = rest.partition("|")
+    return Stored(decode_case(snapshot), int(version))
+
+
+def _contacts(members: Iterable[tuple[str, float]]) -> Iterator[Contact]:
+    for member, score in members:
+        run, _, channel = member.rpartition("|")
+        yield Contact(moment(score), channel, run)

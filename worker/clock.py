@@ -1,0 +1,135 @@
+"""The one clock an entry point reads. Below the entry points `now` is an argument.
+
+*Ladder time* is what the rules reason in; *real time* is what leases, time-outs and links run on. They are the same
+but for a rehearsal, whose origin and speed live in the store so that all processes, and restarted ones, agree.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol, cast
+
+import redis
+
+CLOCK_KEY = "relance:clock"
+
+#: How long a process may trust what it read of the rehearsal's clock, in seconds of real time.
+_TRUST = 0.05
+
+
+class Clock(Protocol):
+    """Tells both times."""
+
+    rehearsal: bool
+
+    def now(self) -> datetime:
+        """Ladder time, aware, UTC."""
+        ...
+
+    def real(self) -> datetime:
+        """Real time, aware, UTC."""
+        ...
+
+    def ladder_after(self, wait: timedelta) -> datetime:
+        """The ladder time it will be when `wait` of real time has passed."""
+        ...
+
+
+class SystemClock:
+    """Production: ladder time is real time."""
+
+    rehearsal = False
+
+    def now(self) -> datetime:
+        """Ladder time."""
+        return datetime.now(UTC)
+
+    def real(self) -> datetime:
+        """Real time."""
+        return datetime.now(UTC)
+
+    def ladder_after(self, wait: timedelta) -> datetime:
+        """Real waits are ladder waits."""
+        return self.now() + wait
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a rehearsal began: ladder time `at` was real time `since`; a real second is `speed` ladder seconds."""
+
+    at: datetime
+    since: datetime
+    speed: float
+    skipped: timedelta = timedelta()
+
+    def ladder(self, real: datetime) -> datetime:
+        """The ladder time at that real time."""
+        return self.at + (real - self.since) * self.speed + self.skipped
+
+
+class RehearsalClock:
+    """A clock that was set, and may run faster; read from the store, where `skip` moves it for everybody."""
+
+    rehearsal = True
+
+    def __init__(self, client: redis.Redis, origin: Origin) -> None:
+        self._client = client
+        self._origin = origin
+        self._read_at = time.monotonic()
+
+    def now(self) -> datetime:
+        """Ladder time."""
+        if time.monotonic() - self._read_at > _TRUST:
+            self._origin = read_origin(self._client) or self._origin
+            self._read_at = time.monotonic()
+        return self._origin.ladder(self.real())
+
+    def real(self) -> datetime:
+        """Real time."""
+        return datetime.now(UTC)
+
+    def ladder_after(self, wait: timedelta) -> datetime:
+        """Real waits are longer in ladder time."""
+        return self.now() + wait * self._origin.speed
+
+    def skip_to(self, moment: datetime) -> None:
+        """Let it be `moment`, if that is later: nothing was to happen before it."""
+        ahead = moment - self.now()
+        if ahead > timedelta():
+            self._client.hincrby(CLOCK_KEY, "skipped_ms", int(ahead / timedelta(milliseconds=1)) + 1)
+            self._read_at = 0.0
+
+
+def read_origin(client: redis.Redis) -> Origin | None:
+    """The rehearsal's origin in the store; None if this store never held one."""
+    fields = cast("dict[str, str]", client.hgetall(CLOCK_KEY))
+    if not fields:
+        return None
+    return Origin(
+        at=datetime.fromisoformat(fields["at"]),
+        since=datetime.fromisoformat(fields["since"]),
+        speed=float(fields["speed"]),
+        skipped=timedelta(milliseconds=int(fields.get("skipped_ms", "0"))),
+    )
+
+
+def open_clock(
+    client: redis.Redis, at: datetime | None = None, speed: float | None = None
+) -> tuple[Clock, bool]:
+    """The store's clock, and whether `at` and `speed` were heeded.
+
+    The first process that asks for a rehearsal writes its origin; whoever comes later takes it from there.
+    """
+    wanted = at is not None or speed is not None
+    if wanted and read_origin(client) is None:
+        real = datetime.now(UTC)
+        mapping = {"at": (at or real).isoformat(), "since": real.isoformat(), "speed": str(speed or 1.0)}
+        with client.pipeline() as pipe:
+            for field, value in mapping.items():
+                pipe.hsetnx(CLOCK_KEY, field, value)
+            pipe.execute()
+    origin = read_origin(client)
+    if origin is None:
+        return SystemClock(), True
+    heeded = not wanted or (origin.at == (at or origin.at) and origin.speed == (speed or origin.speed))
+    return RehearsalClock(client, origin), heeded

@@ -1,0 +1,42 @@
+"""Cases and events to JSON and back, by pydantic; what is at its default is left out, which halves a case."""
+
+import json
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from worker.dunning import events
+from worker.dunning.events import Event
+from worker.dunning.model import Case
+
+_KINDS: dict[str, type[Event]] = {
+    kind.__name__: kind for kind in vars(events).values() if isinstance(kind, type) and issubclass(kind, Event)
+}
+
+
+_KNOWN: tuple[type[Any], ...] = (Case, *_KINDS.values())
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in _KNOWN}
+
+
+def encode_case(case: Case) -> str:
+    """The snapshot as JSON."""
+    return _ADAPTERS[Case].dump_json(case, exclude_defaults=True).decode()
+
+
+def decode_case(data: str | bytes) -> Case:
+    """The case in a snapshot. Raises pydantic's ValidationError for what is not one."""
+    case: Case = _ADAPTERS[Case].validate_json(data)
+    return case
+
+
+def encode_event(event: Event) -> str:
+    """The event as JSON, its kind under `type`."""
+    fields = _ADAPTERS[type(event)].dump_python(event, mode="json", exclude_defaults=True)
+    return json.dumps({"type": type(event).__name__, **fields}, separators=(",", ":"), ensure_ascii=False)
+
+
+def decode_event(data: str | bytes) -> Event:
+    """The event in that JSON. Raises KeyError for an unknown kind, ValidationError for fields it does not have."""
+    fields = json.loads(data)
+    event: Event = _ADAPTERS[_KINDS[fields.pop("type")]].validate_python(fields)
+    return event
