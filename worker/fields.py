@@ -65,7 +65,7 @@ def mailbox(value: str) -> str:
         found = validate_email(value, check_deliverability=False, test_environment=True, allow_smtputf8=False)
     except EmailNotValidError:
         return _reserved_mailbox(value)
-    return found.normalized
+    return found.ascii_email or found.normalized
 
 
 def zone(value: str) -> str:
@@ -111,9 +111,10 @@ def web_address(value: str) -> str:
     try:
         parts = urlsplit(value)
         host = parts.hostname or ""
+        port = parts.port
     except ValueError as error:
         raise ValueError("not a web address") from error
-    if parts.username is not None or not host or not value.isascii() or " " in value or "\\" in value:
+    if parts.username is not None or not host or port == 0 or not value.isascii() or " " in value or "\\" in value:
         raise ValueError("not a web address")
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_local(host)):
         raise ValueError("not an https address")

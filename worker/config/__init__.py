@@ -1,9 +1,11 @@
 """What operators tune: the folder of YAML files, read once, checked as a whole, frozen."""
 
 from worker.config.creditor import ContactPerson, Creditor, EmailSender, Redirect, SmsSender, VoiceSender
+from worker.config.environment import Environment, environment
 from worker.config.model import ChannelRules, Config, ConfigError, Provider
+from worker.config.reading import load
 
 __all__ = [
-    "ChannelRules", "Config", "ConfigError", "ContactPerson", "Creditor", "EmailSender", "Provider", "Redirect",
-    "SmsSender", "VoiceSender",
+    "ChannelRules", "Config", "ConfigError", "ContactPerson", "Creditor", "EmailSender", "Environment", "Provider",
+    "Redirect", "SmsSender", "VoiceSender", "environment", "load",
 ]  # fmt: skip

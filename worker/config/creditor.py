@@ -7,6 +7,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from worker import fields
+from worker.config.names import ChannelName, ProviderName, StrategyName
 from worker.dunning.model import DebtorKind
 from worker.fields import Country, Currency, LocaleName, Mailbox, Phone, Zone
 
@@ -108,10 +109,10 @@ class Creditor(Frozen):
     email: EmailSender
     sms: SmsSender | None = None
     voice: VoiceSender | None = None
-    strategies: Mapping[DebtorKind, str]
+    strategies: Mapping[DebtorKind, StrategyName] = Field(min_length=1)
     mode: Literal["live", "shadow"] = "live"
     redirect_to: Redirect | None = None
-    providers: Mapping[str, tuple[str, ...]] = Field(default_factory=dict)
+    providers: Mapping[ChannelName, tuple[ProviderName, ...]] = Field(default_factory=dict)
 
     @field_validator("iban")
     @classmethod

@@ -1,0 +1,81 @@
+"""channels.yaml: the channels there are, and the providers that carry them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from channels import registry
+from channels.base import ConfigurationError
+from worker.config.creditor import Frozen
+from worker.config.model import ChannelRules, Provider
+from worker.config.names import ProviderName
+from worker.config.strategy import Name
+from worker.problems import Problem
+
+
+class ChannelFile(Frozen):
+    """A channel: its providers, the preferred one first."""
+
+    providers: tuple[ProviderName, ...] = Field(min_length=1)
+    on_uncertain: Literal["hold", "resend_after"] = "hold"
+    settle_hours: int = Field(default=24, ge=1, le=24 * 30)
+
+    def value(self, name: str) -> ChannelRules:
+        """What the worker uses."""
+        return ChannelRules(name, self.providers, self.on_uncertain, self.settle_hours)
+
+
+class ProviderFile(BaseModel):
+    """A provider: its kind; everything else is a setting of that kind."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str
+
+    def value(self, name: str) -> Provider:
+        """What the worker uses."""
+        return Provider(name, self.kind, self.settings)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The entry without its kind."""
+        return dict(self.model_extra or {})
+
+
+class ChannelsFile(Frozen):
+    """The whole file."""
+
+    channels: Mapping[Name, ChannelFile] = Field(min_length=1)
+    providers: Mapping[Name, ProviderFile] = Field(min_length=1)
+
+
+def faults(file: ChannelsFile, environ: Mapping[str, str] | None) -> Iterator[Problem]:
+    """Kinds that do not exist, settings they do not have, credentials half set, providers of another channel."""
+    for name, provider in file.providers.items():
+        try:
+            settings = registry.settings_for(provider.kind, provider.settings)
+            if environ is not None:
+                yield from _half_set(name, provider.kind, settings, environ)
+        except ConfigurationError as error:
+            yield Problem(("providers", name), str(error))
+    for channel, rules in file.channels.items():
+        for index, name in enumerate(rules.providers):
+            if says := mismatch(channel, file.providers[name].kind):
+                yield Problem(("channels", channel, "providers", index), f"{name!r} {says}")
+
+
+def mismatch(channel: str, kind: str) -> str | None:
+    """Why a provider of that kind cannot carry that channel; None if it can, or if there is no such kind."""
+    if kind not in registry.KINDS or channel in (served := registry.channels_of(kind)):
+        return None
+    return f"cannot carry {channel}: its kind, {kind}, serves {', '.join(served)}"
+
+
+def _half_set(name: str, kind: str, settings: BaseModel, environ: Mapping[str, str]) -> Iterator[Problem]:
+    """Nothing set means the outbox, on purpose. Half set would mean it by mistake, and debtors would hear nothing."""
+    needed = registry.missing(kind, settings, {})
+    missing = registry.missing(kind, settings, environ)
+    if 0 < len(missing) < len(needed):
+        given = ", ".join(variable for variable in needed if variable not in missing)
+        yield Problem(("providers", name), f"{given} is set but {', '.join(missing)} is not")
