@@ -123,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self._answer(exchange, found)
             else:
                 self._fulfil(exchange, found)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._drop(exchange, type(error).__name__)
 
     def _request(self) -> Request:
@@ -144,7 +144,7 @@ class _Handler(BaseHTTPRequestHandler):
             return provider.invalid(errors)
         try:
             return provider.read(request)
-        except (AttributeError, LookupError, TypeError, ValueError) as error:  # it is not shaped as the provider reads it
+        except (AttributeError, LookupError, TypeError, ValueError) as error:  # not shaped as expected
             return provider.invalid([f"{type(error).__name__}: {error}"])
 
     def _fulfil(self, exchange: Exchange, order: Order) -> None:
@@ -169,9 +169,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._hang(fault)
             self._drop(exchange, fault.kind)
             return
-        self.server.desk.closing.wait(
-            self.server.desk.latency + (fault.seconds if fault and fault.kind == "late" else 0)
-        )
+        if self.server.desk.closing.wait(self.server.desk.latency + _delay(fault)):
+            self._drop(exchange, "closing")
+            return
         if fault is None or fault.kind == "late":
             self._answer(exchange, order.answer)
         else:
@@ -202,3 +202,7 @@ class _Handler(BaseHTTPRequestHandler):
         exchange.dropped(why)
         with suppress(OSError):
             socket.socket.shutdown(self.connection, socket.SHUT_RDWR)
+
+
+def _delay(fault: Fault | None) -> float:
+    return fault.seconds if fault and fault.kind == "late" else 0.0

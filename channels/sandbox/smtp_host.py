@@ -36,7 +36,11 @@ class SmtpHost:
         self._talks: set[_Conversation] = set()
         rules = _Rules(desk, credentials)
         listening = self._loop.create_server(lambda: _Conversation(rules, self._talks, self._loop, tls), HOST, port)
-        self._server = self._loop.run_until_complete(listening)
+        try:
+            self._server = self._loop.run_until_complete(listening)
+        except OSError:
+            self._loop.close()
+            raise
         self.url = f"smtp://{HOST}:{self._server.sockets[0].getsockname()[1]}"
         self._thread = threading.Thread(target=self._loop.run_forever, name="smtp", daemon=True)
         self._thread.start()
@@ -64,7 +68,7 @@ class _Conversation(SMTP):
         self._talks = talks
         self.exchange: Exchange | None = None
         self.fault: Fault | None = None
-        self.final = False
+        self.final = self.over = False
         super().__init__(
             rules,
             hostname="localhost",
@@ -91,18 +95,18 @@ class _Conversation(SMTP):
         await super().push(status)
         if self.final and self.exchange is not None:
             self.exchange.answered(int(status[:3]))
-            self.exchange, self.final = None, False
+            self.final, self.over = False, True
         if isinstance(status, str) and status.startswith("421"):
             self._wire.close()
 
     def begin(self, exchange: Exchange) -> None:
         self.forget("abandoned")
-        self.exchange, self.fault, self.final = exchange, None, False
+        self.exchange, self.fault, self.final, self.over = exchange, None, False, False
 
     def forget(self, why: str) -> None:
-        if self.exchange is not None:
+        if self.exchange is not None and not self.over:
             self.exchange.dropped(why)
-        self.exchange = None
+        self.over = True
 
     async def cut(self) -> None:
         """Drop the connection and wait for its handler."""
@@ -145,7 +149,7 @@ class _Rules:
         if fault is not None and fault.kind in AT_RCPT:
             server.final = not envelope.rcpt_tos  # a transaction another recipient keeps alive is not over
             return AT_RCPT[fault.kind]
-        server.fault = fault or server.fault
+        server.fault, server.over = fault or server.fault, False  # a good recipient revives what a refusal ended
         envelope.rcpt_tos.append(address)
         envelope.rcpt_options.extend(options)
         return "250 2.1.5 Ok"
