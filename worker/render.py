@@ -1,0 +1,216 @@
+"""Case + step + channel -> the words of one message.
+
+The words live in `templates/` (its README says where, and which names they may use); nothing here says a word of its
+own. A notice's email is written once, as text; its HTML is the same paragraphs, rendered a second time with escaping on
+and put into the layout `email.html`.
+"""
+
+import hashlib
+import re
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from babel import Locale, UnknownLocaleError
+from jinja2 import FileSystemLoader, StrictUndefined, Template, TemplateNotFound
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from markupsafe import Markup
+
+from worker.dunning.model import Case, Invoice
+from worker.dunning.strategy import Step
+from worker.render_errors import WordingError, wording_errors
+from worker.render_facts import Creditor, facts_for, one_line
+from worker.sms_text import gsm_text, sms_segments
+
+__all__ = ["Creditor", "Wording", "WordingError", "Wordings", "gsm_text", "sms_segments"]
+
+_SUBJECT = "Subject:"
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The words of one message.
+
+    `html` is "" unless it is an email; `subject` is "" unless it is an email or a task (its title). `words` are the
+    first words a person would recognise: one line of at most 160 characters. `digest` (16 hex digits) tells one wording
+    from another.
+    """
+
+    subject: str
+    text: str
+    html: str
+    words: str
+    digest: str
+
+
+class _Place(NamedTuple):
+    """Where words are looked up. `creditor` is "" for all those who override nothing, so that they share templates."""
+
+    creditor: str
+    languages: tuple[str, ...]
+    notice: str
+
+
+class Wordings:
+    """All the words in a folder. Templates are compiled once, on first use; instances may be shared by threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._environment = lru_cache(maxsize=1024)(self._new_environment)
+
+    def render(
+        self,
+        *,
+        case: Case,
+        step: Step,
+        channel: str,
+        lines: Sequence[Invoice],
+        creditor: Creditor,
+        today: date,
+        deadline: date | None,
+        firmer: bool,
+        reference: str,
+        earlier: Sequence[tuple[date, str]] = (),
+    ) -> Wording:
+        """The words of that step on that channel, in the debtor's language.
+
+        `lines` are the invoices to list, oldest first, and may include credit notes. `deadline` is the date to ask
+        payment by. `firmer`: a promise was broken. `reference` tells this message from others and ends every SMS.
+        `earlier` are the contacts so far and their channels. Raises WordingError.
+        """
+        locale = _locale(case.debtor.locale)
+        place = self._place(creditor.id, locale, step.notice)
+        facts = facts_for(
+            case=case,
+            lines=lines,
+            creditor=creditor,
+            locale=locale,
+            today=today,
+            deadline=deadline,
+            firmer=firmer,
+            reference=reference,
+            earlier=earlier,
+        )
+        with wording_errors(self.folder):
+            return self._write(place, channel, {**facts, "notice": step.notice})
+
+    def check(
+        self, notices: Mapping[str, Iterable[str]], locales: Iterable[str], creditors: Iterable[str]
+    ) -> list[str]:
+        """One line per problem, found by rendering every notice on its channels with all sorts of sample data."""
+        from worker.render_check import check
+
+        return check(self, notices, locales, creditors)
+
+    def overrides(self, creditor: str) -> bool:
+        """Has that creditor words of its own?"""
+        return (self.folder / "creditors" / creditor).is_dir()
+
+    def _write(self, place: _Place, channel: str, facts: Mapping[str, object]) -> Wording:
+        if channel == "email":
+            return self._email(place, facts)
+        if channel == "task":
+            letter = self._email(place, facts)
+            title, _, body = self._text(place, "task.txt", {**facts, "letter": letter}).partition("\n")
+            return _wording(subject=one_line(title), text=body.strip())
+        text = one_line(self._text(place, f"{channel}.txt", facts))
+        return _wording(text=gsm_text(text) if channel == "sms" else text)
+
+    def _email(self, place: _Place, facts: Mapping[str, object]) -> Wording:
+        head, _, text = self._text(place, "email.txt", facts).partition("\n")
+        if not head.startswith(_SUBJECT):
+            raise WordingError(self._named(place, "email.txt"), 1, f"must begin with '{_SUBJECT} ...'")
+        subject, text = one_line(head.removeprefix(_SUBJECT)), text.strip()
+        return _wording(subject=subject, text=text, html=self._html(place, subject, facts))
+
+    def _html(self, place: _Place, subject: str, facts: Mapping[str, object]) -> str:
+        # The subject line is rendered again here, escaped, only to be dropped.
+        _, _, body = self._render(place, "email.txt", facts, html=True).partition("\n")
+        paragraphs = [Markup(part) for part in re.split(r"\n{2,}", body.strip())]  # noqa: S704  # rendered with escaping on
+        return self._render(place, "email.html", {**facts, "subject": subject, "paragraphs": paragraphs}, html=True)
+
+    def _text(self, place: _Place, name: str, facts: Mapping[str, object]) -> str:
+        return self._render(place, name, facts, html=False)
+
+    def _render(self, place: _Place, name: str, facts: Mapping[str, object], *, html: bool) -> str:
+        environment = self._environment(place, html)
+        say = environment.get_template("words.txt").make_module(dict(facts))
+        block = environment.get_template("blocks.html" if html else "blocks.txt").make_module({**facts, "say": say})
+        template = self._template(environment, place, name)
+        return _tidy(template.render(facts, say=say, block=block), facts["language"] if name.endswith(".txt") else "")
+
+    def _template(self, environment: ImmutableSandboxedEnvironment, place: _Place, name: str) -> Template:
+        try:
+            return environment.get_template(name)
+        except TemplateNotFound:
+            raise WordingError(self._named(place, name), None, "missing template") from None
+
+    def _named(self, place: _Place, name: str) -> str:
+        """The file as a person would look for it: where it is, or where it should be."""
+        found = (folder / name for folder in self._folders(place) if (folder / name).is_file())
+        path = next(found, self.folder / place.languages[-1] / place.notice / name)
+        return str(Path(self.folder.name) / path.relative_to(self.folder))
+
+    def _place(self, creditor: str, locale: Locale, notice: str) -> _Place:
+        own = creditor if self.overrides(creditor) else ""
+        languages = (str(locale), locale.language) if locale.territory else (locale.language,)
+        known = tuple(language for language in languages if self._speaks(own, language))
+        if locale.language not in known:
+            raise WordingError(f"{self.folder.name}/{locale.language}", None, "no words in this language")
+        return _Place(own, known, notice)
+
+    def _speaks(self, creditor: str, language: str) -> bool:
+        return (self.folder / language).is_dir() or (self.folder / "creditors" / creditor / language).is_dir()
+
+    def _folders(self, place: _Place) -> list[Path]:
+        """Where to look, first to last: the notice before `_common`, a creditor's own before everybody's."""
+        roots = [self.folder / "creditors" / place.creditor, self.folder] if place.creditor else [self.folder]
+        names = [name for name in (place.notice, "_common") if name]
+        spoken = [root / language / name for name in names for root in roots for language in place.languages]
+        return [*spoken, *(root / "_common" for root in roots)]
+
+    def _new_environment(self, place: _Place, html: bool) -> ImmutableSandboxedEnvironment:
+        environment = ImmutableSandboxedEnvironment(
+            loader=FileSystemLoader(self._folders(place)),
+            undefined=StrictUndefined,
+            autoescape=html,
+            auto_reload=False,
+            lstrip_blocks=True,
+        )
+        environment.filters["sentence"] = _sentence
+        return environment
+
+
+def _sentence(words: str) -> str:
+    """With a capital first letter; Jinja's `capitalize` would lower the rest."""
+    return words[:1].upper() + words[1:]
+
+
+def _tidy(text: str, language: object) -> str:
+    """Without the blanks that template statements leave behind; French gets its no-break spaces."""
+    text = re.sub(r"\n{3,}", "\n\n", re.sub(r"[ \t]+\n", "\n", text.strip()))
+    if language == "fr":
+        text = re.sub(r" (?=[:;?!»])|(?<=«) ", "\u00a0", text)
+    return text
+
+
+def _locale(name: str) -> Locale:
+    try:
+        return Locale.parse(name.replace("-", "_"))
+    except (UnknownLocaleError, ValueError):
+        raise WordingError("templates", None, "not a locale Babel knows") from None
+
+
+def _wording(*, text: str, subject: str = "", html: str = "") -> Wording:
+    words = subject if html else text
+    return Wording(
+        subject=subject,
+        text=text,
+        html=html,
+        words=textwrap.shorten(one_line(words), 160, placeholder="…"),
+        digest=hashlib.sha256(f"{subject}\0{text}\0{html}".encode()).hexdigest()[:16],
+    )

@@ -1,0 +1,284 @@
+"""The names a template may use, made ready to print: dates and amounts as the debtor's locale writes them.
+
+Whatever comes from upstream is flattened to one line here, so that no subject or name can add a header, a paragraph or
+a control character to a message. `templates/README.md` lists the same names for those who write the words.
+"""
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, Protocol
+
+import phonenumbers
+from babel import Locale
+from babel.dates import format_date
+from babel.numbers import format_currency
+from phonenumbers import PhoneNumberFormat
+
+from worker.dunning.model import ZERO, Case, DebtorKind, Invoice
+
+_SHORT_DATE = {"fr": "dd/MM/y"}  # elsewhere 4/7 reads as July or as April, so the month is written
+
+
+class Contact(Protocol):
+    """The person to talk to. `phone` is E.164; `hours` may be empty."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def phone(self) -> str: ...
+    @property
+    def email(self) -> str: ...
+    @property
+    def hours(self) -> str: ...
+
+
+class Creditor(Protocol):
+    """What the words need to know of who is owed.
+
+    `address` has several lines; `registration` is like "SIREN 123 456 789"; `country` is ISO 3166 alpha-2; `help` maps
+    a language to what to tell people who are in difficulty.
+    """
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def registration(self) -> str | None: ...
+    @property
+    def country(self) -> str: ...
+    @property
+    def contact(self) -> Contact: ...
+    @property
+    def iban(self) -> str | None: ...
+    @property
+    def bic(self) -> str | None: ...
+    @property
+    def help(self) -> Mapping[Any, str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A date, printed long ("7 avril 2026") unless a template asks for `.full` (with the weekday) or `.short`."""
+
+    value: date
+    locale: Locale
+
+    def __str__(self) -> str:
+        return self._words("long")
+
+    @property
+    def full(self) -> str:
+        """With the day of the week: "mardi 7 avril 2026"."""
+        return self._words("full")
+
+    @property
+    def short(self) -> str:
+        """For an SMS: "07/04/2026", "7 Apr 2026"."""
+        return format_date(self.value, _SHORT_DATE.get(self.locale.language, "medium"), self.locale)
+
+    def _words(self, length: str) -> str:
+        words = format_date(self.value, length, self.locale)
+        if self.locale.language == "fr" and self.value.day == 1:
+            return f" {words}".replace(" 1 ", " 1er ").lstrip()
+        return words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """An invoice or a credit note as the message lists it. `amount` is what is still owed, negative for a credit."""
+
+    number: str
+    subject: str
+    issued_on: Day
+    due_on: Day
+    amount: str
+    part_of: str
+    credit: bool
+    payment_url: str
+    document_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """Who to talk to. `phone` is written as the debtor dials it, `spoken` as a voice should read it."""
+
+    name: str
+    phone: str
+    spoken: str
+    email: str
+    hours: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """Who is owed; `address` as lines, `iban` in groups of four ("" when there is none)."""
+
+    name: str
+    address: tuple[str, ...]
+    registration: str
+    country: str
+    iban: str
+    bic: str
+    contact: Person
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addressee:
+    """Who is written to; `email` and `phone` are for tasks, where a person has to reach them."""
+
+    id: str
+    name: str
+    kind: DebtorKind
+    email: str
+    phone: str
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierContact:
+    """A message that went before this one."""
+
+    on: Day
+    channel: str
+
+
+def facts_for(
+    *,
+    case: Case,
+    lines: Sequence[Invoice],
+    creditor: Creditor,
+    locale: Locale,
+    today: date,
+    deadline: date | None,
+    firmer: bool,
+    reference: str,
+    earlier: Sequence[tuple[date, str]],
+) -> dict[str, object]:
+    """Every name a template may use and its value; see `templates/README.md`."""
+    listed = [_line(invoice, case.currency, locale) for invoice in lines]
+    claims = [line for line in listed if not line.credit]
+    return {
+        "language": locale.language,
+        "debtor": _addressee(case),
+        "consumer": case.debtor.kind == "consumer",
+        "public": case.debtor.kind == "public",
+        "creditor": _sender(creditor, case.debtor.country, locale),
+        "help": creditor.help.get(locale.language, "").strip(),
+        "lines": listed,
+        "claims": claims,
+        "total": _money(max(ZERO, sum(map(_signed, lines), ZERO)), case.currency, locale),
+        "pay_url": _shared_link(claims),
+        "today": Day(today, locale),
+        "deadline": deadline and Day(deadline, locale),
+        "firmer": firmer,
+        "reference": reference,
+        "earlier": [EarlierContact(Day(on, locale), channel) for on, channel in earlier],
+    }
+
+
+#: Every name facts_for gives, and every name those values have: what a misspelt one is compared with.
+FACT_NAMES = frozenset(
+    {
+        "language", "debtor", "consumer", "public", "creditor", "help", "lines", "claims", "total", "pay_url", "today",
+        "deadline", "firmer", "reference", "earlier", "notice", "letter", "say", "block", "paragraphs", "subject",
+        "full", "short", "on", "channel", "text",
+    }
+    | {*Line.__slots__, *Person.__slots__, *Sender.__slots__, *Addressee.__slots__}
+)  # fmt: skip
+
+
+def one_line(text: str) -> str:
+    """The text without control or direction characters, its blanks collapsed to single spaces."""
+    visible = (" " if char.isspace() else char for char in text)
+    return " ".join("".join(c for c in visible if c == " " or unicodedata.category(c) not in ("Cc", "Cf")).split())
+
+
+def _signed(invoice: Invoice) -> Decimal:
+    return -invoice.outstanding if invoice.kind == "credit_note" else invoice.outstanding
+
+
+def _line(invoice: Invoice, currency: str, locale: Locale) -> Line:
+    part_paid = invoice.kind == "invoice" and invoice.outstanding < invoice.amount
+    return Line(
+        number=one_line(invoice.number),
+        subject=one_line(invoice.subject),
+        issued_on=Day(invoice.issued_on, locale),
+        due_on=Day(invoice.due_on, locale),
+        amount=_money(_signed(invoice), currency, locale),
+        part_of=_money(invoice.amount, currency, locale) if part_paid else "",
+        credit=invoice.kind == "credit_note",
+        payment_url=_link(invoice.payment_url),
+        document_url=_link(invoice.document_url),
+    )
+
+
+def _addressee(case: Case) -> Addressee:
+    debtor = case.debtor
+    return Addressee(
+        id=one_line(debtor.id),
+        name=one_line(debtor.name),
+        kind=debtor.kind,
+        email=one_line(debtor.email or ""),
+        phone=one_line(debtor.phone or ""),
+    )
+
+
+def _sender(creditor: Creditor, country: str, locale: Locale) -> Sender:
+    contact, iban = creditor.contact, "".join((creditor.iban or "").split())
+    phone = _dialled(contact.phone, country)
+    return Sender(
+        name=one_line(creditor.name),
+        address=tuple(one_line(line) for line in creditor.address.splitlines() if line.strip()),
+        registration=one_line(creditor.registration or ""),
+        country=creditor.country,
+        iban=" ".join(iban[i : i + 4] for i in range(0, len(iban), 4)),
+        bic=creditor.bic or "",
+        contact=Person(
+            name=one_line(contact.name),
+            phone=phone,
+            spoken=_spoken(phone, locale),
+            email=contact.email,
+            hours=one_line(contact.hours),
+        ),
+    )
+
+
+def _money(amount: Decimal, currency: str, locale: Locale) -> str:
+    return format_currency(amount, currency, locale=locale)
+
+
+def _link(url: str | None) -> str:
+    return url if url and url.startswith(("https://", "http://")) and one_line(url) == url else ""
+
+
+def _shared_link(claims: Sequence[Line]) -> str:
+    """The one place where everything listed can be paid, if there is one."""
+    urls = {line.payment_url for line in claims}
+    return urls.pop() if len(urls) == 1 else ""
+
+
+def _dialled(e164: str, country: str) -> str:
+    """The number as somebody in that country dials it. A number that cannot be parsed is left as it is."""
+    try:
+        number = phonenumbers.parse(e164)
+    except phonenumbers.NumberParseException:
+        return e164
+    home = number.country_code == phonenumbers.country_code_for_region(country)
+    return phonenumbers.format_number(number, PhoneNumberFormat.NATIONAL if home else PhoneNumberFormat.INTERNATIONAL)
+
+
+def _spoken(phone: str, locale: Locale) -> str:
+    """Groups with a pause between them. The French say a number in pairs, others digit by digit."""
+    groups = "".join(char if char.isdigit() or char == "+" else " " for char in phone).split()
+    return ", ".join(_spoken_group(group, pairs=locale.language == "fr") for group in groups)
+
+
+def _spoken_group(group: str, *, pairs: bool) -> str:
+    if pairs and len(group) == 2 and group.isdigit():
+        return group
+    return " ".join("plus" if char == "+" else char for char in group)
