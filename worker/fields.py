@@ -6,7 +6,9 @@ name of a field ("not a phone number") and never repeat the value: it may be som
 
 import re
 import unicodedata
+from difflib import get_close_matches
 from functools import cache
+from importlib.resources import files
 from ipaddress import ip_address
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -71,8 +73,15 @@ def mailbox(value: str) -> str:
 def zone(value: str) -> str:
     """An IANA time zone."""
     if value not in _zones():
-        raise ValueError("not a time zone (expected an IANA name such as 'Europe/Paris')")
+        close = get_close_matches(value, _zones(), n=1)
+        raise ValueError(f"not a time zone; did you mean {(close or ['Europe/Paris'])[0]!r}?")
     return value
+
+
+def zone_of(country: str) -> str | None:
+    """The time zone of a country that has one, or one where nearly everybody lives; None if nobody can say."""
+    zones = _zones_by_country().get(country, ())
+    return zones[0] if len(zones) == 1 else _PRIMARY_ZONES.get(country)
 
 
 def country(value: str) -> str:
@@ -135,6 +144,24 @@ _NOT_COUNTRIES = frozenset({"EU", "EZ", "UN", "QO", "XA", "XB", "ZZ", "AC", "CP"
 @cache
 def _zones() -> frozenset[str]:
     return frozenset(name for name in available_timezones() if "/" in name or name == "UTC")
+
+
+#: Countries of several zones with one that stands for all of them, as CLDR has them.
+_PRIMARY_ZONES = {
+    "CL": "America/Santiago", "CN": "Asia/Shanghai", "DE": "Europe/Berlin", "EC": "America/Guayaquil",
+    "ES": "Europe/Madrid", "MY": "Asia/Kuala_Lumpur", "NZ": "Pacific/Auckland", "PT": "Europe/Lisbon",
+    "UA": "Europe/Kyiv", "UZ": "Asia/Tashkent",
+}  # fmt: skip
+
+
+@cache
+def _zones_by_country() -> dict[str, list[str]]:
+    zones: dict[str, list[str]] = {}
+    for line in (files("tzdata.zoneinfo") / "zone.tab").read_text(encoding="utf-8").splitlines():
+        if not line.startswith("#"):
+            code, _, name, *_ = line.split("\t")
+            zones.setdefault(code, []).append(name)
+    return zones
 
 
 @cache

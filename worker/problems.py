@@ -36,7 +36,7 @@ _WORDS = {
     "list_type": "not a list",
     "tuple_type": "not a list",
     "too_long": "more than {max_length}",
-    "too_short": "fewer than {min_length}",
+    "too_short": "empty",
     "greater_than_equal": "less than {ge}",
     "greater_than": "not more than {gt}",
     "less_than_equal": "more than {le}",
@@ -69,7 +69,10 @@ def from_pydantic(error: ValidationError, known: Iterable[str], *, show: bool) -
     """The problems of a ValidationError. `known` are the field names to suggest from; `show`: may values be shown?"""
     names = frozenset(known)
     details = error.errors(include_url=False, include_context=True, include_input=show)
-    return [_problem(detail, names, show=show) for detail in details]
+    # A list whose items are wrong is not also too short.
+    wrong = {detail["loc"][:end] for detail in details for end in range(len(detail["loc"]))}
+    told = [detail for detail in details if detail["type"] != "too_short" or detail["loc"] not in wrong]
+    return [_problem(detail, names, show=show) for detail in told]
 
 
 @cache
@@ -120,7 +123,7 @@ def _without_data(place: Place, known: frozenset[str]) -> Place:
 def _says(detail: ErrorDetails) -> str:
     context: dict[str, Any] = detail.get("ctx", {})
     if detail["type"] == "literal_error":
-        return f"not one of {str(context['expected']).replace(' or ', ', ')}"
+        return f"not one of: {context['expected']}"
     if detail["type"] == "value_error":
         return str(context["error"])
     words = _WORDS.get(detail["type"])
