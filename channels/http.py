@@ -170,7 +170,7 @@ def retry_after(headers: Mapping[str, str]) -> timedelta | None:
     """How long the answer asks to wait: `Retry-After` (seconds or a date), else `X-RateLimit-Reset` (Unix time)."""
     try:
         if value := headers.get("Retry-After"):
-            seconds = Retry().parse_retry_after(value)
+            seconds = Retry(retry_after_max=int(LONGEST_WAIT.total_seconds())).parse_retry_after(value)
         elif value := headers.get("X-RateLimit-Reset"):
             seconds = float(value) - datetime.now(UTC).timestamp()
         else:

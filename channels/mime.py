@@ -2,12 +2,14 @@
 
 import hashlib
 from datetime import UTC, datetime
+from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
-from email.policy import SMTP
+from email.policy import EmailPolicy
 from email.utils import format_datetime
 
 from channels.base import Message, Rejected, RejectedWhy
+from channels.outcome import writing
 
 
 def fingerprint(message: Message) -> str:
@@ -32,26 +34,33 @@ def mailbox(address: str, why: RejectedWhy = "address") -> str:
     try:
         plain = f"{local}@{domain.encode('idna').decode('ascii')}"
         Address(addr_spec=plain)
-    except (UnicodeError, ValueError, IndexError):
+    except (UnicodeError, ValueError, IndexError, MessageError):
         plain = ""
-    if not (local and domain and plain.isascii() and plain.isprintable()) or set(plain) & set(" <>"):
+    if not (plain and local and domain and plain.isascii() and plain.isprintable()) or set(plain) & set(" <>"):
         raise Rejected(why, "mailbox", "not a mailbox that can be written to")
     return plain
 
 
-def compose(message: Message) -> EmailMessage:
+class _Policy(EmailPolicy):
+    """Links stay whole: the standard library encodes a word that is longer than a line, and then nobody reads it."""
+
+    def fold_binary(self, name: str, value: str) -> bytes:
+        if name.lower().startswith("list-"):
+            return f"{name}: {value}\r\n".replace(", ", ",\r\n ").encode("ascii")
+        return super().fold_binary(name, value)
+
+
+def compose(message: Message) -> bytes:
     """The whole email: text, HTML beside it, attachments, and the headers that tell whose attempt it is.
 
-    Raises Rejected for an address or a header that cannot be written.
+    Lines end in CRLF. Raises Rejected for an address or a header that cannot be written.
     """
-    try:
-        mail = EmailMessage(policy=SMTP)
+    with writing():
+        mail = EmailMessage(policy=_Policy(linesep="\r\n"))
         for name, value in _headers(message).items():
             mail[name] = value
         _fill(mail, message)
-    except (ValueError, UnicodeError) as error:
-        raise Rejected("content", type(error).__name__, "a header or a part of the email cannot be written") from None
-    return mail
+        return mail.as_bytes()
 
 
 def _headers(message: Message) -> dict[str, str | Address]:

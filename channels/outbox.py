@@ -24,6 +24,7 @@ from typing import ClassVar
 
 from channels.base import Accepted, Message, Rejected, Unavailable
 from channels.mime import compose
+from channels.outcome import writing
 from channels.settings import ProviderSettings
 
 BOUNCES = ("@bounce.invalid", "+33639980404")
@@ -61,7 +62,8 @@ class Outbox:
             raise Rejected("address", "550", "an address that bounces on purpose")
         if message.to.lower().endswith(DOWN):
             raise Unavailable("down", "503", "an address that is down on purpose")
-        suffix, content = _rendering(message)
+        with writing():
+            suffix, content = _rendering(message)
         try:
             self._store(message, suffix, content)
         except OSError as error:
@@ -78,7 +80,7 @@ class Outbox:
 
 def _rendering(message: Message) -> tuple[str, bytes]:
     if message.channel == "email":
-        return ".eml", compose(message).as_bytes()
+        return ".eml", compose(message)
     if message.channel == "voice":
         from channels.twiml import neutral_twiml
 
@@ -101,7 +103,7 @@ def _line(message: Message, path: Path) -> bytes:
         "attachments": [attachment.filename for attachment in message.attachments],
         "file": str(path),
     }
-    return json.dumps(record, ensure_ascii=False).encode() + b"\n"
+    return json.dumps(record).encode() + b"\n"
 
 
 def _replace(path: Path, content: bytes) -> None:

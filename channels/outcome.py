@@ -1,5 +1,7 @@
 """From one word of an adapter's table to the error it stands for."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Literal, cast, get_args
 
@@ -15,3 +17,14 @@ def failure(word: Word, code: str, detail: str = "", retry_after: timedelta | No
     if word in get_args(RejectedWhy):
         return Rejected(cast(RejectedWhy, word), code, detail)
     return Unavailable(cast(UnavailableWhy, word), code, detail, retry_after)
+
+
+@contextmanager
+def writing() -> Iterator[None]:
+    """Around all that turns a message into a request: what cannot be written was not sent, and is a content refusal."""
+    try:
+        yield
+    except ChannelError:
+        raise
+    except Exception as error:  # libraries trip over odd text in ways that none of them documents
+        raise Rejected("content", type(error).__name__, "the message cannot be written") from None

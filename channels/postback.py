@@ -20,7 +20,7 @@ from pydantic import Field, model_validator
 
 from channels.base import Accepted, Attachment, ConfigurationError, Message
 from channels.mime import fingerprint
-from channels.outcome import Word, failure
+from channels.outcome import Word, failure, writing
 from channels.settings import TimedSettings, demand, http_url, is_loopback
 
 if TYPE_CHECKING:  # takes its time to import; only who sends shall pay it
@@ -102,8 +102,10 @@ class Postback:
         """POST the message. Accepted under the answer's `id`, or our own attempt where it gives none."""
         from channels.http import retry_after
 
-        body = json.dumps(_document(message), ensure_ascii=False).encode()
-        answer = self._http.request("POST", self._url, body, self._sealed(message, body))
+        with writing():
+            body = json.dumps(_document(message)).encode()
+            headers = self._sealed(message, body)
+        answer = self._http.request("POST", self._url, body, headers)
         word = self._meaning(answer.status)
         if word != "accepted":
             wait: timedelta | None = retry_after(answer.headers)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from channels.base import Accepted, Attachment, ChannelError, Message
 from channels.mime import mailbox, message_id
-from channels.outcome import Word, failure
+from channels.outcome import Word, failure, writing
 from channels.settings import TimedSettings, base_url, belongs_to, demand
 
 if TYPE_CHECKING:  # these and the SDK take their time to import; only who sends shall pay it
@@ -77,7 +77,8 @@ class SendgridEmail:
 
     def send(self, message: Message) -> Accepted:
         """Hand the email over; accepted under SendGrid's X-Message-Id."""
-        body = json.dumps(_request(message)).encode()
+        with writing():
+            body = json.dumps(_request(message)).encode()
         answer = self._http.request("POST", self._url, body, self._headers)
         if answer.status not in (200, 202):
             raise _failure(answer)

@@ -84,7 +84,7 @@ def is_loopback(host: str) -> bool:
 
 
 def http_url(value: str, source: str) -> str:
-    """The base URL `value` without its last slash; `source` names the variable or setting it came from.
+    """The URL `value` itself, once checked; `source` names the variable or setting it came from.
 
     Raises ConfigurationError, which never quotes the value: URLs may hold passwords.
     """
@@ -95,7 +95,7 @@ def http_url(value: str, source: str) -> str:
         valid = False
     if not valid:
         raise ConfigurationError(f"{source}: expected a URL like https://host or http://host:port")
-    return value.rstrip("/")
+    return value
 
 
 def base_url(environ: Mapping[str, str], name: str, own: str) -> str:
@@ -103,7 +103,7 @@ def base_url(environ: Mapping[str, str], name: str, own: str) -> str:
 
     Raises ConfigurationError for a malformed URL, and for the provider's own host without TLS.
     """
-    url = http_url(secret(environ, name) or own, name)
+    url = http_url(secret(environ, name) or own, name).rstrip("/")
     if belongs_to(url, own) and urlsplit(url).scheme != "https":
         raise ConfigurationError(f"{name}: the provider's own host must be called over https")
     return url

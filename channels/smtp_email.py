@@ -92,7 +92,7 @@ class SmtpEmail:
 
     def send(self, message: Message) -> Accepted:
         """Deliver; accepted under the server's queue id, or the Message-ID where it tells none."""
-        content = compose(message).as_bytes()
+        content = compose(message)
         envelope = mailbox(message.sender, "content"), mailbox(message.to)
         session = Session(self._hello, self._tls, self._settings.connect_timeout, self._settings.read_timeout)
         try:

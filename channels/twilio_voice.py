@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from channels.base import Accepted, Message, Rejected
+from channels.outcome import writing
 from channels.settings import TwilioSettings
 
 if TYPE_CHECKING:  # the SDK takes its time to import; only who sends shall pay it
@@ -51,7 +52,8 @@ class TwilioVoice:
 
     def send(self, message: Message) -> Accepted:
         """Place the call; accepted under its "CA..." id."""
-        request = {**self._base(message), **self._words(message), **_report(message)}
+        with writing():
+            request = {**self._base(message), **self._words(message), **_report(message)}
         return self._account.create(lambda client: client.calls.create(**request))
 
     def _base(self, message: Message) -> dict[str, Any]:

@@ -1,0 +1,108 @@
+"""How a provider comes from a line of configuration and the environment."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from channels import registry
+from channels.base import Channel, ConfigurationError
+from channels.settings import secret
+
+ENVIRON = {
+    "TWILIO_ACCOUNT_SID": "AC1",
+    "TWILIO_AUTH_TOKEN": "t",
+    "SENDGRID_API_KEY": "k",
+    "SMTP_URL": "smtp://127.0.0.1:2525",
+    "HOOK_URL": "https://hooks.atelier.test/relance",
+}
+MINIMAL: dict[str, dict[str, Any]] = {"postback": {"url_env": "HOOK_URL"}}
+
+
+@pytest.mark.parametrize("kind", registry.KINDS)
+def test_every_kind_keeps_the_contract(kind: str) -> None:
+    """Each kind can be configured, says what it lacks, and builds a channel that knows if it is real and its bound."""
+    settings = registry.settings_for(kind, MINIMAL.get(kind, {}))
+    assert registry.missing(kind, settings, ENVIRON) == []
+    channel = registry.build(kind, settings, ENVIRON)
+    assert isinstance(channel, Channel)
+    assert isinstance(channel.real, bool)
+    assert channel.bound > 0
+    assert set(registry.channels_of(kind)) <= {"email", "sms", "voice", "task"}
+
+
+@pytest.mark.parametrize("kind", registry.KINDS)
+def test_a_kind_without_its_variables_says_which_and_is_not_built(kind: str) -> None:
+    """What `missing` names is what `build` refuses to do without."""
+    settings = registry.settings_for(kind, MINIMAL.get(kind, {}))
+    lacking = registry.missing(kind, settings, {})
+    if lacking:
+        with pytest.raises(ConfigurationError, match=lacking[0]):
+            registry.build(kind, settings, {})
+    else:
+        registry.build(kind, settings, {})
+
+
+@pytest.mark.parametrize("kind", registry.KINDS)
+def test_every_kind_can_read_its_secrets_from_files(kind: str, tmp_path: Path) -> None:
+    """A variable with _FILE after its name stands for the content of a file, as container secrets do."""
+    files = {}
+    for name, value in ENVIRON.items():
+        (tmp_path / name).write_text(value + "\n")
+        files[f"{name}_FILE"] = str(tmp_path / name)
+    settings = registry.settings_for(kind, MINIMAL.get(kind, {}))
+    assert registry.missing(kind, settings, files) == []
+    registry.build(kind, settings, files)
+
+
+def test_a_secrets_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
+    """A wrong path is said by the variable's name; it is not taken for an unset variable."""
+    with pytest.raises(ConfigurationError, match="TOKEN_FILE"):
+        secret({"TOKEN_FILE": str(tmp_path / "nowhere")}, "TOKEN")
+
+
+def test_other_variables_may_be_named() -> None:
+    """Each creditor may have an account of its own."""
+    settings = registry.settings_for("twilio_sms", {"account_sid_env": "A_SID", "auth_token_env": "A_TOKEN"})
+    assert registry.missing("twilio_sms", settings, ENVIRON) == ["A_SID", "A_TOKEN"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "mapping", "words"),
+    [
+        ("twilio_smss", {}, r"'twilio_smss' is not a kind.*did you mean 'twilio_sms'\?"),
+        ("pigeon", {}, "known: outbox"),
+        ("outbox", {"foldr": "x"}, r"outbox: foldr: not a setting.*did you mean 'folder'\?"),
+        ("twilio_voice", {"ring_timeout": 600}, "twilio_voice: ring_timeout: .*60"),
+        ("twilio_sms", {"connect_timeout": "soon"}, "connect_timeout: .*number"),
+        ("postback", {}, "either url or url_env"),
+        ("postback", {"url": "https://a.test", "statuses": {404: "gone"}}, "statuses.404"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_was_expected(kind: str, mapping: dict[str, Any], words: str) -> None:
+    """An operator reads which setting is wrong and what it should be."""
+    with pytest.raises(ConfigurationError, match=words):
+        registry.settings_for(kind, mapping)
+
+
+@pytest.mark.parametrize("value", ["hooks.atelier.test", "ftp://hooks.atelier.test", "https://h:99999", "https://[::1"])
+def test_a_malformed_url_is_not_quoted(value: str) -> None:
+    """A URL may hold a password: the error names the variable alone."""
+    settings = registry.settings_for("postback", {"url_env": "HOOK_URL"})
+    with pytest.raises(ConfigurationError) as caught:
+        registry.build("postback", settings, {"HOOK_URL": value})
+    assert "HOOK_URL" in str(caught.value)
+    assert value not in str(caught.value)
+
+
+def test_settings_do_not_import_the_sdks() -> None:
+    """A command that sends nothing does not wait for the providers' libraries."""
+    program = (
+        "import sys; from channels import registry\n"
+        "for kind in registry.KINDS: registry.channels_of(kind)\n"
+        "print([name for name in ('twilio', 'sendgrid', 'urllib3', 'requests') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
