@@ -18,12 +18,13 @@ from typing import NamedTuple
 from babel import Locale, UnknownLocaleError
 from jinja2 import FileSystemLoader, StrictUndefined, Template, TemplateNotFound
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.environment import TemplateModule
 from markupsafe import Markup
 
 from worker.dunning.model import Case, Invoice
 from worker.dunning.strategy import Step
 from worker.render_errors import WordingError, wording_errors
-from worker.render_facts import Creditor, facts_for, one_line
+from worker.render_facts import FACT_TYPES, Creditor, facts_for, one_line
 from worker.sms_text import gsm_text, sms_segments
 
 __all__ = ["Creditor", "Wording", "WordingError", "Wordings", "gsm_text", "sms_segments"]
@@ -45,6 +46,15 @@ class Wording:
     html: str
     words: str
     digest: str
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """A sandbox that does not ask again about values made here: half of a message's time went there."""
+
+    def is_safe_attribute(self, obj: object, attr: str, value: object) -> bool:
+        if type(obj) in FACT_TYPES or type(obj) is TemplateModule:
+            return not attr.startswith("_")
+        return super().is_safe_attribute(obj, attr, value)
 
 
 class _Place(NamedTuple):
@@ -143,7 +153,7 @@ class Wordings:
         template = self._template(environment, place, name)
         return _tidy(template.render(facts, say=say, block=block), facts["language"] if name.endswith(".txt") else "")
 
-    def _template(self, environment: ImmutableSandboxedEnvironment, place: _Place, name: str) -> Template:
+    def _template(self, environment: _Environment, place: _Place, name: str) -> Template:
         try:
             return environment.get_template(name)
         except TemplateNotFound:
@@ -173,8 +183,8 @@ class Wordings:
         spoken = [root / language / name for name in names for root in roots for language in place.languages]
         return [*spoken, *(root / "_common" for root in roots)]
 
-    def _new_environment(self, place: _Place, html: bool) -> ImmutableSandboxedEnvironment:
-        environment = ImmutableSandboxedEnvironment(
+    def _new_environment(self, place: _Place, html: bool) -> _Environment:
+        environment = _Environment(
             loader=FileSystemLoader(self._folders(place)),
             undefined=StrictUndefined,
             autoescape=html,

@@ -9,7 +9,16 @@ from traceback import walk_tb
 
 from jinja2 import TemplateNotFound, TemplateSyntaxError, UndefinedError
 
-from worker.render_facts import FACT_NAMES
+from worker.render_facts import FACT_TYPES
+
+#: Every name a template may use: what a misspelt one is compared with.
+_NAMES = frozenset(
+    {
+        *(name for fact in FACT_TYPES for name in fact.__slots__),
+        *"language debtor consumer public creditor help lines claims total pay_url today deadline firmer".split(),
+        *"reference earlier notice letter say block paragraphs subject text full short".split(),
+    }
+)
 
 
 class WordingError(Exception):
@@ -67,5 +76,5 @@ def _problem(error: Exception) -> str:
 
 
 def _unknown(name: str) -> str:
-    near = difflib.get_close_matches(name, FACT_NAMES, n=1)
+    near = difflib.get_close_matches(name, _NAMES, n=1)
     return f"'{name}' is undefined" + (f"; did you mean '{near[0]}'?" if near else "; the names are in README.md")

@@ -147,6 +147,10 @@ class EarlierContact:
     channel: str
 
 
+#: What the facts are made of: frozen, and without a method that does anything.
+FACT_TYPES = frozenset({Day, Line, Person, Sender, Addressee, EarlierContact})
+
+
 def facts_for(
     *,
     case: Case,
@@ -179,17 +183,6 @@ def facts_for(
         "reference": reference,
         "earlier": [EarlierContact(Day(on, locale), channel) for on, channel in earlier],
     }
-
-
-#: Every name facts_for gives, and every name those values have: what a misspelt one is compared with.
-FACT_NAMES = frozenset(
-    {
-        "language", "debtor", "consumer", "public", "creditor", "help", "lines", "claims", "total", "pay_url", "today",
-        "deadline", "firmer", "reference", "earlier", "notice", "letter", "say", "block", "paragraphs", "subject",
-        "full", "short", "on", "channel", "text",
-    }
-    | {*Line.__slots__, *Person.__slots__, *Sender.__slots__, *Addressee.__slots__}
-)  # fmt: skip
 
 
 def one_line(text: str) -> str:
@@ -263,13 +256,14 @@ def _shared_link(claims: Sequence[Line]) -> str:
 
 
 def _dialled(e164: str, country: str) -> str:
-    """The number as somebody in that country dials it. A number that cannot be parsed is left as it is."""
+    """The number as somebody in that country dials it, unbroken. One that cannot be parsed is left as it is."""
     try:
         number = phonenumbers.parse(e164)
     except phonenumbers.NumberParseException:
         return e164
     home = number.country_code == phonenumbers.country_code_for_region(country)
-    return phonenumbers.format_number(number, PhoneNumberFormat.NATIONAL if home else PhoneNumberFormat.INTERNATIONAL)
+    style = PhoneNumberFormat.NATIONAL if home else PhoneNumberFormat.INTERNATIONAL
+    return phonenumbers.format_number(number, style).replace(" ", "\u00a0")
 
 
 def _spoken(phone: str, locale: Locale) -> str:

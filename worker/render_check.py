@@ -1,0 +1,170 @@
+"""Every notice rendered with all sorts of sample data, so that a fault is found before a debtor reads it."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from itertools import product
+from typing import Literal, get_args
+
+from worker.dunning.model import Case, Debtor, DebtorKind, Invoice, InvoiceKind
+from worker.dunning.strategy import Step
+from worker.render import Wording, WordingError, Wordings, sms_segments
+
+_DUE = date(2026, 4, 1)
+_TODAY = date(2026, 4, 16)
+_REFERENCE = "K7Q2MX"
+_MAX_SEGMENTS = 2
+
+Choice = Literal["full", "links", "bare"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Contact:
+    name: str = "Alix Sample"
+    phone: str = "+33162001234"
+    email: str = "accounts@creditor.example"
+    hours: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Creditor:
+    id: str
+    name: str = "Sample Workshop"
+    address: str = "1 Sample Street\n69001 Lyon"
+    registration: str | None = None
+    country: str = "FR"
+    contact: _Contact = field(default_factory=_Contact)
+    iban: str | None = None
+    bic: str | None = None
+    help: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """One message of the many to try. "full" has all that is optional, "links" only payment links, "bare" nothing."""
+
+    creditor: str
+    locale: str
+    notice: str
+    channel: str
+    kind: DebtorKind
+    count: int
+    choice: Choice
+
+
+def check(
+    wordings: Wordings, notices: Mapping[str, Iterable[str]], locales: Iterable[str], creditors: Iterable[str]
+) -> list[str]:
+    """One line per problem, in the order found. `notices` maps each notice to the channels it may go by."""
+    names = list(dict.fromkeys(locales))
+    problems = [*_unknown_notices(wordings, notices, names)]
+    if not problems:
+        for sample in _samples(notices, names, ["", *filter(wordings.overrides, creditors)]):
+            problems += _problems(wordings, sample)
+    return list(dict.fromkeys(problems))
+
+
+def _unknown_notices(wordings: Wordings, notices: Iterable[str], locales: Iterable[str]) -> Iterator[str]:
+    """A notice nobody wrote still finds the words in `_common`, so it is looked for by name."""
+    for notice, language in product(notices, sorted({locale.partition("_")[0] for locale in locales})):
+        folder = wordings.folder / language
+        known = sorted(path.name for path in folder.glob("[!_]*") if path.is_dir())
+        if known and notice not in known:
+            near = difflib.get_close_matches(notice, known, n=1)
+            hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known)}"
+            yield f"{wordings.folder.name}/{language}: no notice '{notice}'; {hint}"
+
+
+def _samples(notices: Mapping[str, Iterable[str]], locales: list[str], creditors: list[str]) -> Iterator[_Sample]:
+    kinds, choices = get_args(DebtorKind), get_args(Choice)
+    for creditor, locale, (notice, channels) in product(creditors, locales, notices.items()):
+        for channel, kind, count, choice in product(channels, kinds, (1, 2, 7), choices):
+            yield _Sample(creditor, locale, notice, channel, kind, count, choice)
+
+
+def _problems(wordings: Wordings, sample: _Sample) -> list[str]:
+    try:
+        wording = _render(wordings, sample)
+    except WordingError as error:
+        return [str(error)]
+    where = f"{wordings.folder.name}: {sample.notice} by {sample.channel} in {sample.locale}"
+    return [f"{where}: {fault}" for fault in _faults(sample, wording)]
+
+
+def _faults(sample: _Sample, wording: Wording) -> Iterator[str]:
+    """What can be wrong although it rendered."""
+    if not wording.text:
+        yield "says nothing"
+    if sample.channel in ("email", "task") and not wording.subject:
+        yield "its first line, the subject, is empty"
+    if sample.channel == "sms":
+        if not wording.text.endswith(_REFERENCE):
+            yield "must end with the reference"
+        if sms_segments(wording.text)[1] > _MAX_SEGMENTS:
+            yield f"takes more than {_MAX_SEGMENTS} segments"
+
+
+def _render(wordings: Wordings, sample: _Sample) -> Wording:
+    case, full = _case(sample), sample.choice == "full"
+    return wordings.render(
+        case=case,
+        step=Step(name=sample.notice, when=(), notice=sample.notice),
+        channel=sample.channel,
+        lines=case.invoices,
+        creditor=_creditor(sample.creditor, full=full),
+        today=_TODAY,
+        deadline=_TODAY + timedelta(days=8) if full else None,
+        firmer=full,
+        reference=_REFERENCE,
+        earlier=[(_DUE + timedelta(days=day), channel) for day, channel in ((1, "email"), (5, "sms"))] if full else (),
+    )
+
+
+def _creditor(name: str, *, full: bool) -> _Creditor:
+    if not full:
+        return _Creditor(id=name)
+    return _Creditor(
+        id=name,
+        registration="SIREN 000 000 000",
+        contact=_Contact(hours="9-12"),
+        iban="FR7630006000011234567890189",
+        bic="AGRIFRPP",
+        help={"fr": "Une aide existe.", "en": "There is help."},
+    )
+
+
+def _case(sample: _Sample) -> Case:
+    invoices = [_invoice(number, sample.choice) for number in range(1, sample.count + 1)]
+    credit = [_invoice(99, sample.choice, kind="credit_note")] if sample.choice == "full" and sample.count > 1 else []
+    return Case(
+        id=f"{sample.creditor}-sample",
+        creditor=sample.creditor,
+        debtor=_debtor(sample),
+        currency="EUR",
+        strategy="sample",
+        opened_at=datetime(2026, 4, 2, tzinfo=UTC),
+        invoices=(*invoices, *credit),
+    )
+
+
+def _debtor(sample: _Sample) -> Debtor:
+    return Debtor(
+        id="C-1", name="Sample Name", kind=sample.kind, locale=sample.locale, timezone="Europe/Paris", country="FR"
+    )
+
+
+def _invoice(number: int, choice: Choice, kind: InvoiceKind = "invoice") -> Invoice:
+    return Invoice(
+        number=f"F-2026-{number:03}",
+        issued_on=_DUE - timedelta(days=30),
+        due_on=_DUE + timedelta(days=number - 1),
+        amount=Decimal("1234.50"),
+        stated=Decimal("1034.50") if choice == "full" else Decimal("1234.50"),
+        as_of=datetime(2026, 4, 2, tzinfo=UTC),
+        kind=kind,
+        subject="Sample work" if choice == "full" else "",
+        payment_url=None if choice == "bare" else f"https://pay.example.com/invoices/{number:032x}",
+        document_url="https://files.example.com/1" if choice == "full" else None,
+    )
