@@ -72,7 +72,8 @@ class Outbox:
 
     def _store(self, message: Message, suffix: str, content: bytes) -> None:
         folder = self._folder / message.channel
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
         path = folder / (re.sub(r"[^A-Za-z0-9._-]", "_", message.attempt).lstrip(".") + suffix)
         _replace(path, content)
         _append(self._folder / LOG, _line(message, path.relative_to(self._folder)))

@@ -196,6 +196,20 @@ def test_connections_are_kept_alive_and_shared_by_threads(provider: Provider) ->
     assert len({request.client for request in provider.requests}) <= 4
 
 
+def test_a_connection_that_the_server_has_closed_is_not_used_again() -> None:
+    """A server may hang up between two messages; that makes neither of them uncertain."""
+
+    def once(connection: socket.socket) -> None:
+        peers.read_request(connection)
+        connection.sendall(b'HTTP/1.1 201 Created\r\nContent-Length: 14\r\n\r\n{"sid": "SM1"}')
+
+    with peer(once) as port:
+        channel = twilio("twilio_sms", f"http://127.0.0.1:{port}")
+        for _ in range(3):
+            assert channel.send(SMS) == Accepted("SM1")
+            time.sleep(0.05)
+
+
 def test_one_threads_wait_is_not_anothers(provider: Provider) -> None:
     """A Retry-After belongs to the call that got it: the next error without one asks for nothing."""
     channel = twilio("twilio_sms", provider.url)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from channels.base import Rejected
@@ -23,6 +23,7 @@ def say(document: str) -> ET.Element:
     return element
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.text())
 def test_any_text_makes_a_document_that_can_be_parsed(text: str) -> None:
     """Markup is escaped and control characters are dropped, so no wording breaks a call."""
