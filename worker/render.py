@@ -17,14 +17,15 @@ from typing import NamedTuple
 
 from babel import Locale, UnknownLocaleError
 from jinja2 import FileSystemLoader, StrictUndefined, Template, TemplateNotFound
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.environment import TemplateModule
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from worker.dunning.model import Case, Invoice
 from worker.dunning.strategy import Step
 from worker.render_errors import WordingError, wording_errors
-from worker.render_facts import FACT_TYPES, Creditor, facts_for, one_line
+from worker.render_facts import FACT_TYPES, Creditor, Letter, facts_for
+from worker.render_local import one_line
 from worker.sms_text import gsm_text, sms_segments
 
 __all__ = ["Creditor", "Wording", "WordingError", "Wordings", "gsm_text", "sms_segments"]
@@ -124,18 +125,24 @@ class Wordings:
         if channel == "email":
             return self._email(place, facts)
         if channel == "task":
-            letter = self._email(place, facts)
-            title, _, body = self._text(place, "task.txt", {**facts, "letter": letter}).partition("\n")
-            return _wording(subject=one_line(title), text=body.strip())
+            return self._task(place, facts)
         text = one_line(self._text(place, f"{channel}.txt", facts))
         return _wording(text=gsm_text(text) if channel == "sms" else text)
 
     def _email(self, place: _Place, facts: Mapping[str, object]) -> Wording:
+        letter = self._letter(place, facts)
+        return _wording(subject=letter.subject, text=letter.text, html=self._html(place, letter.subject, facts))
+
+    def _task(self, place: _Place, facts: Mapping[str, object]) -> Wording:
+        rendered = self._text(place, "task.txt", {**facts, "letter": self._letter(place, facts)})
+        title, _, text = rendered.partition("\n")
+        return _wording(subject=one_line(title), text=text.strip())
+
+    def _letter(self, place: _Place, facts: Mapping[str, object]) -> Letter:
         head, _, text = self._text(place, "email.txt", facts).partition("\n")
         if not head.startswith(_SUBJECT):
             raise WordingError(self._named(place, "email.txt"), 1, f"must begin with '{_SUBJECT} ...'")
-        subject, text = one_line(head.removeprefix(_SUBJECT)), text.strip()
-        return _wording(subject=subject, text=text, html=self._html(place, subject, facts))
+        return Letter(subject=one_line(head.removeprefix(_SUBJECT)), text=text.strip())
 
     def _html(self, place: _Place, subject: str, facts: Mapping[str, object]) -> str:
         # The subject line is rendered again here, escaped, only to be dropped.

@@ -19,6 +19,9 @@ _MAX_SEGMENTS = 2
 
 Choice = Literal["full", "links", "bare"]
 
+#: How many invoices, with how much of what is optional.
+_SIZES: tuple[tuple[int, Choice], ...] = ((1, "full"), (1, "bare"), (2, "links"), (7, "full"))
+
 
 @dataclass(frozen=True, slots=True)
 class _Contact:
@@ -78,9 +81,8 @@ def _unknown_notices(wordings: Wordings, notices: Iterable[str], locales: Iterab
 
 
 def _samples(notices: Mapping[str, Iterable[str]], locales: list[str], creditors: list[str]) -> Iterator[_Sample]:
-    kinds, choices = get_args(DebtorKind), get_args(Choice)
     for creditor, locale, (notice, channels) in product(creditors, locales, notices.items()):
-        for channel, kind, count, choice in product(channels, kinds, (1, 2, 7), choices):
+        for channel, kind, (count, choice) in product(channels, get_args(DebtorKind), _SIZES):
             yield _Sample(creditor, locale, notice, channel, kind, count, choice)
 
 

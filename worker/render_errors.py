@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
 from traceback import walk_tb
 
@@ -14,11 +15,12 @@ from worker.render_facts import FACT_TYPES
 #: Every name a template may use: what a misspelt one is compared with.
 _NAMES = frozenset(
     {
-        *(name for fact in FACT_TYPES for name in fact.__slots__),
-        *"language debtor consumer public creditor help lines claims total pay_url today deadline firmer".split(),
-        *"reference earlier notice letter say block paragraphs subject text full short".split(),
+        "language", "debtor", "consumer", "public", "creditor", "help", "lines", "claims", "total", "pay_url", "today",
+        "deadline", "firmer", "reference", "earlier", "notice", "letter", "say", "block", "paragraphs", "subject",
+        "text", "full", "short",
     }
-)
+    | {field.name for fact in FACT_TYPES for field in fields(fact)}
+)  # fmt: skip
 
 
 class WordingError(Exception):

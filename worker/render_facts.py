@@ -4,22 +4,16 @@ Whatever comes from upstream is flattened to one line here, so that no subject o
 a control character to a message. `templates/README.md` lists the same names for those who write the words.
 """
 
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any, Protocol
 
-import phonenumbers
 from babel import Locale
-from babel.dates import format_date
-from babel.numbers import format_currency
-from phonenumbers import PhoneNumberFormat
 
 from worker.dunning.model import ZERO, Case, DebtorKind, Invoice
-
-_SHORT_DATE = {"fr": "dd/MM/y"}  # elsewhere 4/7 reads as July or as April, so the month is written
+from worker.render_local import Day, dialled, money, one_line, spoken
 
 
 class Contact(Protocol):
@@ -60,33 +54,6 @@ class Creditor(Protocol):
     def bic(self) -> str | None: ...
     @property
     def help(self) -> Mapping[Any, str]: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Day:
-    """A date, printed long ("7 avril 2026") unless a template asks for `.full` (with the weekday) or `.short`."""
-
-    value: date
-    locale: Locale
-
-    def __str__(self) -> str:
-        return self._words("long")
-
-    @property
-    def full(self) -> str:
-        """With the day of the week: "mardi 7 avril 2026"."""
-        return self._words("full")
-
-    @property
-    def short(self) -> str:
-        """For an SMS: "07/04/2026", "7 Apr 2026"."""
-        return format_date(self.value, _SHORT_DATE.get(self.locale.language, "medium"), self.locale)
-
-    def _words(self, length: str) -> str:
-        words = format_date(self.value, length, self.locale)
-        if self.locale.language == "fr" and self.value.day == 1:
-            return f" {words}".replace(" 1 ", " 1er ").lstrip()
-        return words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,8 +114,16 @@ class EarlierContact:
     channel: str
 
 
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """The email's wording, for a task that asks a person to send it."""
+
+    subject: str
+    text: str
+
+
 #: What the facts are made of: frozen, and without a method that does anything.
-FACT_TYPES = frozenset({Day, Line, Person, Sender, Addressee, EarlierContact})
+FACT_TYPES: frozenset[type[Any]] = frozenset({Day, Line, Person, Sender, Addressee, EarlierContact, Letter})
 
 
 def facts_for(
@@ -175,7 +150,7 @@ def facts_for(
         "help": creditor.help.get(locale.language, "").strip(),
         "lines": listed,
         "claims": claims,
-        "total": _money(max(ZERO, sum(map(_signed, lines), ZERO)), case.currency, locale),
+        "total": money(max(ZERO, sum(map(_signed, lines), ZERO)), case.currency, locale),
         "pay_url": _shared_link(claims),
         "today": Day(today, locale),
         "deadline": deadline and Day(deadline, locale),
@@ -183,12 +158,6 @@ def facts_for(
         "reference": reference,
         "earlier": [EarlierContact(Day(on, locale), channel) for on, channel in earlier],
     }
-
-
-def one_line(text: str) -> str:
-    """The text without control or direction characters, its blanks collapsed to single spaces."""
-    visible = (" " if char.isspace() else char for char in text)
-    return " ".join("".join(c for c in visible if c == " " or unicodedata.category(c) not in ("Cc", "Cf")).split())
 
 
 def _signed(invoice: Invoice) -> Decimal:
@@ -202,8 +171,8 @@ def _line(invoice: Invoice, currency: str, locale: Locale) -> Line:
         subject=one_line(invoice.subject),
         issued_on=Day(invoice.issued_on, locale),
         due_on=Day(invoice.due_on, locale),
-        amount=_money(_signed(invoice), currency, locale),
-        part_of=_money(invoice.amount, currency, locale) if part_paid else "",
+        amount=money(_signed(invoice), currency, locale),
+        part_of=money(invoice.amount, currency, locale) if part_paid else "",
         credit=invoice.kind == "credit_note",
         payment_url=_link(invoice.payment_url),
         document_url=_link(invoice.document_url),
@@ -223,7 +192,7 @@ def _addressee(case: Case) -> Addressee:
 
 def _sender(creditor: Creditor, country: str, locale: Locale) -> Sender:
     contact, iban = creditor.contact, "".join((creditor.iban or "").split())
-    phone = _dialled(contact.phone, country)
+    phone = dialled(contact.phone, country)
     return Sender(
         name=one_line(creditor.name),
         address=tuple(one_line(line) for line in creditor.address.splitlines() if line.strip()),
@@ -234,15 +203,11 @@ def _sender(creditor: Creditor, country: str, locale: Locale) -> Sender:
         contact=Person(
             name=one_line(contact.name),
             phone=phone,
-            spoken=_spoken(phone, locale),
+            spoken=spoken(phone, locale),
             email=contact.email,
             hours=one_line(contact.hours),
         ),
     )
-
-
-def _money(amount: Decimal, currency: str, locale: Locale) -> str:
-    return format_currency(amount, currency, locale=locale)
 
 
 def _link(url: str | None) -> str:
@@ -253,26 +218,3 @@ def _shared_link(claims: Sequence[Line]) -> str:
     """The one place where everything listed can be paid, if there is one."""
     urls = {line.payment_url for line in claims}
     return urls.pop() if len(urls) == 1 else ""
-
-
-def _dialled(e164: str, country: str) -> str:
-    """The number as somebody in that country dials it, unbroken. One that cannot be parsed is left as it is."""
-    try:
-        number = phonenumbers.parse(e164)
-    except phonenumbers.NumberParseException:
-        return e164
-    home = number.country_code == phonenumbers.country_code_for_region(country)
-    style = PhoneNumberFormat.NATIONAL if home else PhoneNumberFormat.INTERNATIONAL
-    return phonenumbers.format_number(number, style).replace(" ", "\u00a0")
-
-
-def _spoken(phone: str, locale: Locale) -> str:
-    """Groups with a pause between them. The French say a number in pairs, others digit by digit."""
-    groups = "".join(char if char.isdigit() or char == "+" else " " for char in phone).split()
-    return ", ".join(_spoken_group(group, pairs=locale.language == "fr") for group in groups)
-
-
-def _spoken_group(group: str, *, pairs: bool) -> str:
-    if pairs and len(group) == 2 and group.isdigit():
-        return group
-    return " ".join("plus" if char == "+" else char for char in group)

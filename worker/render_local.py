@@ -1,0 +1,75 @@
+"""Dates, amounts and phone numbers as one locale writes and says them."""
+
+import unicodedata
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+import phonenumbers
+from babel import Locale
+from babel.dates import format_date
+from babel.numbers import format_currency
+from phonenumbers import PhoneNumberFormat
+
+_SHORT_DATE = {"fr": "dd/MM/y"}  # elsewhere 4/7 reads as July or as April, so the month is written
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """A date, printed long ("7 avril 2026") unless a template asks for `.full` (with the weekday) or `.short`."""
+
+    value: date
+    locale: Locale
+
+    def __str__(self) -> str:
+        return self._words("long")
+
+    @property
+    def full(self) -> str:
+        """With the day of the week: "mardi 7 avril 2026"."""
+        return self._words("full")
+
+    @property
+    def short(self) -> str:
+        """For an SMS: "07/04/2026", "7 Apr 2026"."""
+        return format_date(self.value, _SHORT_DATE.get(self.locale.language, "medium"), self.locale)
+
+    def _words(self, length: str) -> str:
+        words = format_date(self.value, length, self.locale)
+        if self.locale.language == "fr" and self.value.day == 1:
+            return f" {words}".replace(" 1 ", " 1er ").lstrip()
+        return words
+
+
+def one_line(text: str) -> str:
+    """The text without control or direction characters, its blanks collapsed to single spaces."""
+    visible = (" " if char.isspace() else char for char in text)
+    return " ".join("".join(c for c in visible if c == " " or unicodedata.category(c) not in ("Cc", "Cf")).split())
+
+
+def money(amount: Decimal, currency: str, locale: Locale) -> str:
+    """ "1 234,50 €", with the no-break spaces of that locale."""
+    return format_currency(amount, currency, locale=locale)
+
+
+def dialled(e164: str, country: str) -> str:
+    """The number as somebody in that country dials it, unbroken. One that cannot be parsed is left as it is."""
+    try:
+        number = phonenumbers.parse(e164)
+    except phonenumbers.NumberParseException:
+        return e164
+    home = number.country_code == phonenumbers.country_code_for_region(country)
+    style = PhoneNumberFormat.NATIONAL if home else PhoneNumberFormat.INTERNATIONAL
+    return phonenumbers.format_number(number, style).replace(" ", "\u00a0")
+
+
+def spoken(phone: str, locale: Locale) -> str:
+    """Groups with a pause between them. The French say a number in pairs, others digit by digit."""
+    groups = "".join(char if char.isdigit() or char == "+" else " " for char in phone).split()
+    return ", ".join(_group(group, pairs=locale.language == "fr") for group in groups)
+
+
+def _group(group: str, *, pairs: bool) -> str:
+    if pairs and len(group) == 2 and group.isdigit():
+        return group
+    return " ".join("plus" if char == "+" else char for char in group)
