@@ -34,7 +34,7 @@ class ConfigurationError(Exception):
 class ChannelError(Exception):
     """A provider did not take the message.
 
-    `code` is the provider's own word for it ("21614", "550", "ReadTimeout"); `detail` is safe to log: no address,
+    `code` is the provider's own word for it ("21614", "550", "TimeoutError"); `detail` is safe to log: no address,
     no name, no text of the message.
     """
 

@@ -210,8 +210,8 @@ def test_a_connection_that_the_server_has_closed_is_not_used_again() -> None:
             time.sleep(0.05)
 
 
-def test_one_threads_wait_is_not_anothers(provider: Provider) -> None:
-    """A Retry-After belongs to the call that got it: the next error without one asks for nothing."""
+def test_a_wait_belongs_to_the_call_that_got_it(provider: Provider) -> None:
+    """The next error, if it says nothing of waiting, asks for nothing."""
     channel = twilio("twilio_sms", provider.url)
     waits = []
     for headers in ({"Retry-After": "9"}, {}):
