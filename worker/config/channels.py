@@ -1,9 +1,9 @@
 """channels.yaml: the channels there are, and the providers that carry them."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from channels import registry
 from channels.base import ConfigurationError
@@ -11,7 +11,7 @@ from worker.config.creditor import Frozen
 from worker.config.model import ChannelRules, Provider
 from worker.config.names import ProviderName
 from worker.config.strategy import Name
-from worker.problems import Problem
+from worker.problems import Problem, unknown
 
 
 class ChannelFile(Frozen):
@@ -33,6 +33,21 @@ class ProviderFile(BaseModel):
 
     kind: str
 
+    @field_validator("kind")
+    @classmethod
+    def _known_kind(cls, value: str) -> str:
+        if value not in registry.KINDS:
+            raise ValueError(unknown(value, "a kind of provider", registry.KINDS))
+        return value
+
+    @model_validator(mode="after")
+    def _settings_of_its_kind(self) -> Self:
+        try:
+            registry.settings_for(self.kind, self.settings)
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from None
+        return self
+
     def value(self, name: str) -> Provider:
         """What the worker uses."""
         return Provider(name, self.kind, self.settings)
@@ -51,31 +66,32 @@ class ChannelsFile(Frozen):
 
 
 def faults(file: ChannelsFile, environ: Mapping[str, str] | None) -> Iterator[Problem]:
-    """Kinds that do not exist, settings they do not have, credentials half set, providers of another channel."""
-    for name, provider in file.providers.items():
-        try:
-            settings = registry.settings_for(provider.kind, provider.settings)
-            if environ is not None:
-                yield from _half_set(name, provider.kind, settings, environ)
-        except ConfigurationError as error:
-            yield Problem(("providers", name), str(error))
+    """Providers of another channel, and credentials that are half set."""
     for channel, rules in file.channels.items():
         for index, name in enumerate(rules.providers):
             if says := mismatch(channel, file.providers[name].kind):
                 yield Problem(("channels", channel, "providers", index), f"{name!r} {says}")
+    if environ is not None:
+        for name, provider in file.providers.items():
+            yield from _half_set(name, provider, environ)
 
 
 def mismatch(channel: str, kind: str) -> str | None:
-    """Why a provider of that kind cannot carry that channel; None if it can, or if there is no such kind."""
-    if kind not in registry.KINDS or channel in (served := registry.channels_of(kind)):
+    """Why a provider of that kind cannot carry that channel; None if it can."""
+    if channel in (served := registry.channels_of(kind)):
         return None
     return f"cannot carry {channel}: its kind, {kind}, serves {', '.join(served)}"
 
 
-def _half_set(name: str, kind: str, settings: BaseModel, environ: Mapping[str, str]) -> Iterator[Problem]:
+def _half_set(name: str, provider: ProviderFile, environ: Mapping[str, str]) -> Iterator[Problem]:
     """Nothing set means the outbox, on purpose. Half set would mean it by mistake, and debtors would hear nothing."""
-    needed = registry.missing(kind, settings, {})
-    missing = registry.missing(kind, settings, environ)
+    settings = registry.settings_for(provider.kind, provider.settings)
+    needed = registry.missing(provider.kind, settings, {})
+    try:
+        missing = registry.missing(provider.kind, settings, environ)
+    except ConfigurationError as error:
+        yield Problem(("providers", name), str(error))
+        return
     if 0 < len(missing) < len(needed):
         given = ", ".join(variable for variable in needed if variable not in missing)
         yield Problem(("providers", name), f"{given} is set but {', '.join(missing)} is not")

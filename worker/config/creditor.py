@@ -30,7 +30,7 @@ Language = Literal["fr", "en"]
 class Frozen(BaseModel):
     """A value read from a file: nothing unknown in it, nothing changed after."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
 class ContactPerson(Frozen):

@@ -33,6 +33,8 @@ class Document:
 
     def problem(self, place: Place, says: str) -> str:
         """A fault of this file as one line for the operator: file, path, what is wrong, line."""
+        if place and isinstance(place[-1], int) and place not in self.lines:
+            place = place[:-1]  # one thing written where a list may stand
         line = self.line(place)
         where = f"{self.path}: {'.'.join(map(str, place))}: " if place else f"{self.path}: "
         return where + says + (f" (line {line})" if line else "")
@@ -67,7 +69,8 @@ def _parse(path: Path, raw: bytes) -> tuple[Document, list[str]]:
         node = loader.get_single_node()
         if node is None:
             return Document(path, None, raw), [f"{path}: the file is empty"]
-        document = Document(path, None, raw, {place: at.start_mark.line + 1 for place, at in _walk(node)})
+        first_wins = reversed(list(_walk(node)))
+        document = Document(path, None, raw, {place: at.start_mark.line + 1 for place, at in first_wins})
         problems = [
             document.problem(place, f"{key.value!r} is there twice; again on line {key.start_mark.line + 1}")
             for place, key in _repeated(node)

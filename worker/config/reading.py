@@ -130,8 +130,7 @@ def _creditor_faults(
         file = ladders.get(name)
         if file and kind not in file.debtors:
             yield Problem(("strategies", kind), f"{name!r} is not for that kind (it is for: {', '.join(file.debtors)})")
-        if file:
-            yield from _senderless(creditor, name, file)
+    yield from _senderless(creditor, {name: ladders[name] for name in creditor.strategies.values() if name in ladders})
     if creditor.voice and (says := caller_id_problem(creditor.country, creditor.voice.caller_id)):
         yield Problem(("voice", "caller_id"), f"{creditor.voice.caller_id!r} is {says}")
     for channel, providers in creditor.providers.items():
@@ -140,7 +139,8 @@ def _creditor_faults(
                 yield Problem(("providers", channel, index), f"{provider!r} {says}")
 
 
-def _senderless(creditor: Creditor, name: str, file: StrategyFile) -> Iterator[Problem]:
+def _senderless(creditor: Creditor, ladders: Mapping[str, StrategyFile]) -> Iterator[Problem]:
     for channel in ("sms", "voice"):
-        if channel in file.reaches and getattr(creditor, channel) is None:
-            yield Problem((channel,), f"required: strategy {name!r} may send by {channel}")
+        users = [name for name, file in ladders.items() if channel in file.reaches]
+        if users and getattr(creditor, channel) is None:
+            yield Problem((channel,), f"required: {', '.join(users)} may send by {channel}")

@@ -55,8 +55,10 @@ class ReminderDue(Job):
     """These invoices are unpaid, or soon due: follow them. It opens the debtor's case, or brings it up to date."""
 
     type: Literal["reminder_due"]
-    debtor: DebtorData
-    invoices: tuple[InvoiceData, ...] = Field(min_length=1, max_length=MOST_INVOICES)
+    debtor: DebtorData = Field(description="Who owes them.")
+    invoices: tuple[InvoiceData, ...] = Field(
+        min_length=1, max_length=MOST_INVOICES, description="Different ones, all in one currency."
+    )
     case: CaseId | None = Field(None, description="Which case. Default: the debtor's open one, or a new one.")
     strategy: str | None = Field(None, description="Default: the creditor's for that kind of debtor.")
     history: ByHand | None = Field(None, description="For a debt that people have chased before.")
