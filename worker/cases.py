@@ -239,13 +239,14 @@ class Cases:
         """The case, if there is one."""
         return _parse(cast("str | None", self.client.get(Keys(creditor_of(case_id)).case(case_id))))
 
-    def load_many(self, creditor: str, case_ids: Sequence[str]) -> list[Stored | None]:
-        """Several cases of one creditor, in one round trip."""
-        if not case_ids:
-            return []
-        keys = Keys(creditor)
-        values = cast("list[str | None]", self.client.mget([keys.case(case_id) for case_id in case_ids]))
-        return [_parse(value) for value in values]
+    def load_many(self, creditor: str, case_ids: Iterable[str]) -> dict[str, Stored]:
+        """Several cases of one creditor, in one round trip; those that do not exist are left out."""
+        names = sorted(set(case_ids))
+        if not names:
+            return {}
+        values = cast("list[str | None]", self.client.mget([Keys(creditor).case(name) for name in names]))
+        found = zip(names, map(_parse, values), strict=True)
+        return {name: stored for name, stored in found if stored}
 
     def see(self, case_id: str) -> Seen | None:
         """The case with its debtor's contacts and what is paused, in one round trip."""
@@ -265,13 +266,14 @@ class Cases:
         values = cast("list[str]", self.client.lrange(Keys(creditor_of(case_id)).history(case_id), 0, -1))
         return [decode_event(value) for value in values]
 
-    def case_of_invoice(self, creditor: str, number: str) -> str | None:
-        """The case that last held an invoice."""
-        return cast("str | None", self.client.hget(Keys(creditor).invoices, number))
+    def cases_of_invoices(self, creditor: str, numbers: Sequence[str]) -> dict[str, str]:
+        """The case that last held each of these invoices; unknown ones are left out."""
+        found = cast("list[str | None]", self.client.hmget(Keys(creditor).invoices, list(numbers)))
+        return {number: case_id for number, case_id in zip(numbers, found, strict=True) if case_id}
 
-    def latest_of_groups(self, creditor: str, groups: Sequence[str]) -> list[str | None]:
-        """The latest case of each group (see `intake.group_key`), open or ended."""
-        return cast("list[str | None]", self.client.hmget(Keys(creditor).groups, list(groups))) if groups else []
+    def latest_of_group(self, creditor: str, group: str) -> str | None:
+        """The latest case of a group (see `intake.group_of`), open or ended."""
+        return cast("str | None", self.client.hget(Keys(creditor).groups, group))
 
     def early_payments(self, creditor: str, invoices: Sequence[str]) -> dict[str, list[str]]:
         """Payments that came before their invoice, as JSON, by invoice number."""

@@ -12,6 +12,7 @@ from typing import Protocol, cast
 import redis
 
 CLOCK_KEY = "relance:clock"
+_HOLD_KEY = "relance:clock:hold"
 
 #: How long a process may trust what it read of the rehearsal's clock, in seconds of real time.
 _TRUST = 0.05
@@ -64,7 +65,7 @@ class Origin:
 
     def ladder(self, real: datetime) -> datetime:
         """The ladder time at that real time."""
-        return self.at + (real - self.since) * self.speed + self.skipped
+        return (self.at + (real - self.since) * self.speed + self.skipped).astimezone(UTC)
 
 
 class RehearsalClock:
@@ -92,6 +93,18 @@ class RehearsalClock:
         """Real waits are longer in ladder time."""
         return self.now() + wait * self._origin.speed
 
+    def held(self) -> bool:
+        """Has somebody who is about to act asked for no skipping (`hold`)?"""
+        return bool(self._client.exists(_HOLD_KEY))
+
+    def hold(self, seconds: float) -> None:
+        """Do not skip for so long, unless `unhold` comes first."""
+        self._client.set(_HOLD_KEY, 1, px=int(seconds * 1000))
+
+    def unhold(self) -> None:
+        """Skipping may go on."""
+        self._client.delete(_HOLD_KEY)
+
     def skip_to(self, moment: datetime) -> None:
         """Let it be `moment`, if that is later: nothing was to happen before it."""
         ahead = moment - self.now()
@@ -113,9 +126,7 @@ def read_origin(client: redis.Redis) -> Origin | None:
     )
 
 
-def open_clock(
-    client: redis.Redis, at: datetime | None = None, speed: float | None = None
-) -> tuple[Clock, bool]:
+def open_clock(client: redis.Redis, at: datetime | None = None, speed: float | None = None) -> tuple[Clock, bool]:
     """The store's clock, and whether `at` and `speed` were heeded.
 
     The first process that asks for a rehearsal writes its origin; whoever comes later takes it from there.

@@ -42,13 +42,13 @@ class Day:
 
 
 def one_line(text: str) -> str:
-    """The text without control or direction characters, its blanks collapsed to single spaces."""
-    visible = (" " if char.isspace() else char for char in text)
-    return " ".join("".join(c for c in visible if c == " " or unicodedata.category(c) not in ("Cc", "Cf")).split())
+    """The text without control, direction or surrogate characters, its blanks collapsed to single spaces."""
+    spaced = "".join(" " if char.isspace() else char for char in text)
+    return " ".join("".join(char for char in spaced if unicodedata.category(char) not in ("Cc", "Cf", "Cs")).split())
 
 
 def money(amount: Decimal, currency: str, locale: Locale) -> str:
-    """ "1 234,50 €", with the no-break spaces of that locale."""
+    """The amount as the locale writes it, no-break spaces included: "1 234,50 €"."""
     return format_currency(amount, currency, locale=locale)
 
 

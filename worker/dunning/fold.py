@@ -138,6 +138,7 @@ def _reserve(case: Case, event: AttemptReserved) -> Case:
         attempt=event.attempt,
         tries=before.tries + 1 if before else 1,
         provider=event.provider,
+        config=event.config,
         lease=event.lease,
     )
     others = tuple(s for s in run.sends if s.channel != event.channel)
@@ -183,7 +184,7 @@ def _begin(case: Case, event: AttemptBegun) -> Case:
 
 def _accept(case: Case, event: AttemptAccepted) -> Case:
     send = replace(
-        _send(case, event.attempt), status="accepted", provider_id=event.provider_id, lease=None, code="", retry_at=None
+        _send(case, event.attempt), status="accepted", provider_id=event.provider_id, lease=None, code="", config=""
     )
     return _set_send(case, event.attempt, send)
 

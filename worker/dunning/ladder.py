@@ -71,6 +71,31 @@ def lines(case: Case, step: Step, anchor: str, today: date) -> tuple[Invoice, ..
     return (*overdue, *notes) if overdue else ()
 
 
+def may_send(case: Case, strategy: Strategy, run: StepRun, channel: str, now: datetime, around: Around) -> str | None:
+    """Why a message already reserved must not leave at `now`; None if it may. The last look asks this."""
+    view = _View(case, strategy, now, around)
+    step = strategy.step(run.step)
+    whole = case.case_hold()
+    if case.ended:
+        return f"the case ended: {case.ended.reason}"
+    if _total(case) == ZERO:
+        return "nothing is owed"
+    if whole:
+        return f"held: {whole.reason}"
+    if step is None or not _concerns(view, run, step):
+        return "the invoice is no longer the one to chase"
+    if around.paused & {"all", "creditor", f"strategy:{strategy.name}", f"channel:{channel}"}:
+        return "paused"
+    if not usable(case, channel):
+        return "the address cannot be used"
+    return "outside of the contact window" if _opens(view, channel, now, own=run) > now else None
+
+
+def local_today(case: Case, now: datetime) -> date:
+    """The date on the debtor's wall."""
+    return local_date(now, case.debtor.timezone)
+
+
 def usable(case: Case, channel: str) -> bool:
     """Does the debtor have an address for that channel that was not refused? A task needs none."""
     if channel in dict(case.unusable):
@@ -337,8 +362,11 @@ def _at(view: _View, step: Step, anchor: Invoice, covers: tuple[str, ...], day: 
     return _Candidate(step, anchor, covers, opens, reason)
 
 
-def _opens(view: _View, channel: str, moment: datetime) -> datetime:
-    cap = cap_ends(view.around.contacts, channel, view.strategy.contact, view.zone)
+def _opens(view: _View, channel: str, moment: datetime, own: StepRun | None = None) -> datetime:
+    """When the channel may be used from `moment` on; a reservation of its `own` run is not a contact yet."""
+    key = run_key(view.case.id, own.step, own.anchor) if own else ""
+    contacts = [contact for contact in view.around.contacts if contact.run != key]
+    cap = cap_ends(contacts, channel, view.strategy.contact, view.zone)
     window = view.strategy.contact.window_for(channel)
     return next_open(max(moment, cap) if cap else moment, window, view.zone, view.around.calendar)
 
@@ -436,7 +464,8 @@ def _concerns(view: _View, run: StepRun, step: Step) -> bool:
 def _extended(view: _View, run: StepRun, step: Step) -> tuple[str, ...]:
     """The run's channels, with one more when all that were tried were refused."""
     case, plan = view.case, tuple(c for c in run.channels if usable(view.case, c) or run.send(c))
-    if any(not _refused(case, run, channel) for channel in plan if channel != "task"):
+    tried = [channel for channel in plan if channel != "task"]
+    if not tried or any(not _refused(case, run, channel) for channel in tried):
         return plan
     spare = (c for c in (*step.channels, *view.strategy.contact.fallback) if c not in plan and usable(case, c))
     return (*plan, *list(spare)[:1])

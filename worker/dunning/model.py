@@ -97,7 +97,8 @@ class Hold:
 class Send:
     """One message of a step: which channel, how it stands, and the number of its latest attempt.
 
-    `lease` (real time) is until when a worker is believed to be on it. `provider` is the configured name.
+    `lease` (real time) is until when a worker is believed to be on it. `provider` is the configured name,
+    `config` the digest of the configuration it was reserved under.
     """
 
     channel: str
@@ -106,6 +107,7 @@ class Send:
     tries: int = 1
     provider: str = ""
     provider_id: str = ""
+    config: str = ""
     lease: datetime | None = None
     code: str = ""
     retry_at: datetime | None = None

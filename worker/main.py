@@ -1,0 +1,8 @@
+"""`relance`, the command."""
+
+from worker.cli import main
+
+__all__ = ["main"]
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""case + step + channel -> the message that leaves: its words, its addresses, its identity."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+
+from channels.base import ConfigurationError, Message
+from worker.app import App
+from worker.config import Creditor
+from worker.dunning.ladder import lines, local_today
+from worker.dunning.model import Case, StepRun, attempt_id
+from worker.dunning.strategy import Step
+from worker.render import Wording
+
+#: Letters and digits that are told apart on the phone and in any typeface.
+_READABLE = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+class NothingToSay(Exception):
+    """No invoice is left for the message to list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A message and the wording it carries."""
+
+    message: Message
+    wording: Wording
+
+
+def reference_of(case_id: str, anchor: str, step: str, channel: str) -> str:
+    """The short identity of a message, (case, anchor, step, channel), in seven characters: the same on every try."""
+    number = int.from_bytes(blake2b(f"{case_id}|{anchor}|{step}|{channel}".encode(), digest_size=8).digest())
+    digits = []
+    for _ in range(7):
+        number, digit = divmod(number, len(_READABLE))
+        digits.append(_READABLE[digit])
+    return "".join(digits)
+
+
+def prepare(app: App, case: Case, run: StepRun, channel: str, attempt: int, at: datetime) -> Prepared:
+    """The message of that run on that channel, as it reads at `at`.
+
+    Raises NothingToSay, WordingError, or ConfigurationError where the creditor has no sender for the channel.
+    """
+    step = app.config.strategies[case.strategy].step(run.step)
+    if step is None:
+        raise ConfigurationError(f"strategies/{case.strategy}.yaml: the ladder has no step {run.step!r} any more")
+    wording = wording_of(app, case, step, run.anchor, channel, at)
+    creditor = app.config.creditors[case.creditor]
+    reference = reference_of(case.id, run.anchor, run.step, channel)
+    attempt_name = attempt_id(case, attempt)
+    public = app.environment.public_url
+    message = Message(
+        id=f"{case.id}.{reference.lower()}",
+        attempt=attempt_name,
+        reference=reference,
+        channel=channel,
+        to=_address(case, channel, creditor),
+        to_name=case.debtor.name,
+        text=wording.text,
+        html=wording.html,
+        subject=wording.subject,
+        language=case.debtor.locale.replace("_", "-"),
+        callback_url=f"{public}/webhooks/twilio/voice/{attempt_name}" if public and channel == "voice" else "",
+        sender=_sender(creditor, channel),
+        sender_name=creditor.email.sender_name if channel == "email" else creditor.name,
+        reply_to=(creditor.email.reply_to or creditor.contact.email) if channel == "email" else "",
+    )
+    return Prepared(message, wording)
+
+
+def wording_of(app: App, case: Case, step: Step, anchor: str, channel: str, at: datetime) -> Wording:
+    """The words of a step on a channel. Raises NothingToSay and WordingError."""
+    today = local_today(case, at)
+    run = case.run(step.name, anchor)
+    listed = lines(case, step, anchor, today)
+    if not listed:
+        raise NothingToSay
+    return app.wordings.render(
+        case=case,
+        step=step,
+        channel=channel,
+        lines=listed,
+        creditor=app.config.creditors[case.creditor],
+        today=today,
+        deadline=run.deadline if run else None,
+        firmer=bool(run and run.firmer),
+        reference=reference_of(case.id, anchor, step.name, channel),
+        earlier=[
+            (local_today(case, before.at), send.channel)
+            for before in case.runs
+            for send in before.sends
+            if send.status == "accepted" and send.channel != "task" and before.step != step.name
+        ],
+    )
+
+
+def _address(case: Case, channel: str, creditor: Creditor) -> str:
+    """Where it goes: the debtor's address, or the creditor's own while it is staging."""
+    redirect = creditor.redirect_to
+    if channel == "email":
+        own = case.debtor.email
+        return (redirect.email if redirect else own) or ""
+    if channel in ("sms", "voice"):
+        own = case.debtor.phone
+        return (redirect.phone if redirect else own) or ""
+    return case.debtor.email or case.debtor.phone or ""
+
+
+def _sender(creditor: Creditor, channel: str) -> str:
+    """From which mailbox, number or name. Raises ConfigurationError where the creditor has none for the channel."""
+    if channel == "email":
+        return creditor.email.sender
+    if channel == "sms" and creditor.sms:
+        return creditor.sms.sender
+    if channel == "voice" and creditor.voice:
+        return creditor.voice.caller_id
+    if channel in ("sms", "voice"):
+        raise ConfigurationError(f"creditors/{creditor.id}.yaml: {channel}: no sender is set")
+    return creditor.contact.email

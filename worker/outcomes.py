@@ -1,0 +1,137 @@
+"""What became of a call: a fact, committed on whatever version of the case is there until it is stored.
+
+*Rejected* for the address: the step's next channel, at once. *Unavailable*: surely not sent; the next provider, or the
+same again after a back-off. *Uncertain*: it may have gone; never sent again blindly, held until a receipt, a list or a
+person settles it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from channels.base import Accepted, ChannelError, Rejected, Unavailable
+from worker.app import App
+from worker.cases import Commit, Conflict, Seen
+from worker.dunning.decision import Wait
+from worker.dunning.events import (
+    AttemptAccepted,
+    AttemptRejected,
+    AttemptUnavailable,
+    AttemptUncertain,
+    Event,
+    HoldPlaced,
+    TaskOpened,
+)
+from worker.dunning.ladder import decide
+from worker.dunning.model import Hold, Send, StepRun, attempt_id, parse_attempt_id
+from worker.look import announce, forget_contact, mark_uncertain, open_task, settle_agenda
+from worker.messages import prepare
+from worker.store import until_it_answers
+
+Outcome = Accepted | ChannelError
+
+_log = structlog.get_logger("relance.outcomes")
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """The message an outcome is about, in the case as just read. `by` settled it, if a person did."""
+
+    seen: Seen
+    run: StepRun
+    send: Send
+    now: datetime
+    by: str = ""
+
+
+def record(app: App, attempt: str, outcome: Outcome, now: datetime, by: str = "") -> bool:
+    """Store the outcome; returns when it is stored (True) or something stronger was known already (False)."""
+    case_id, number = parse_attempt_id(attempt)
+
+    def store() -> bool:
+        seen = app.cases.see(case_id)
+        found = seen.case.find_attempt(number) if seen else None
+        if seen is None or found is None or not _outranks(outcome, found[1]):
+            _log.info("outcome.known", attempt=attempt, case=case_id)
+            return False
+        app.cases.commit(_commit(app, _Known(seen, *found, now, by), outcome))
+        return True
+
+    while True:
+        try:
+            return until_it_answers(store)
+        except Conflict:
+            continue
+
+
+def _outranks(outcome: Outcome, send: Send) -> bool:
+    """Only a call under way has an outcome, and an uncertain one can be settled: what was said first stands."""
+    if send.status == "uncertain":
+        return isinstance(outcome, Accepted | Rejected | Unavailable)
+    return send.status == "sending"
+
+
+def _commit(app: App, known: _Known, outcome: Outcome) -> Commit:
+    events = _events(app, known, outcome)
+    commit = Commit(known.seen.case.creditor)
+    case = commit.change(known.seen.stored, events)
+    commit.op("ZREM", commit.keys.uncertain, attempt_id(case, known.send.attempt))
+    for event in events:
+        if isinstance(event, TaskOpened):
+            open_task(commit, case, event)
+        elif isinstance(event, AttemptUncertain):
+            mark_uncertain(commit, case, event)
+        elif isinstance(event, AttemptRejected | AttemptUnavailable):
+            forget_contact(commit, case, known.send.attempt)
+    decision = decide(case, app.config.strategies[case.strategy], known.now, app.around(known.seen))
+    wait = decision if isinstance(decision, Wait) else None
+    settle_agenda(commit, case, wait, known.now)
+    if wait:
+        announce(commit, known.seen.stored.version + 1, case, wait, known.now)
+    return commit
+
+
+def _events(app: App, known: _Known, outcome: Outcome) -> list[Event]:
+    now, number = known.now, known.send.attempt
+    match outcome:
+        case Accepted(provider_id):
+            real_at = app.clock.real() if app.clock.rehearsal else None
+            accepted = AttemptAccepted(at=now, attempt=number, provider_id=provider_id, by=known.by, real_at=real_at)
+            return [accepted, *_task(app, known)]
+        case Rejected(why="content"):
+            note = f"{known.run.step}, {known.send.channel}: the content was refused ({outcome.code})"
+            hold = HoldPlaced(at=now, hold=Hold(reason="error", since=now, note=note))
+            return [AttemptRejected(at=now, attempt=number, why=outcome.why, code=outcome.code), hold]
+        case Rejected():
+            return [AttemptRejected(at=now, attempt=number, why=outcome.why, code=outcome.code)]
+        case Unavailable():
+            retry_at = max(now, app.clock.ladder_after(_backoff(app, known, outcome)))
+            return [
+                AttemptUnavailable(
+                    at=now, attempt=number, why=outcome.why, code=outcome.code, retry_at=retry_at, by=known.by
+                )
+            ]
+        case _:
+            return [AttemptUncertain(at=now, attempt=number, code=outcome.code)]
+
+
+def _task(app: App, known: _Known) -> list[Event]:
+    """On the channel `task`, what was accepted is for a person to do."""
+    if known.send.channel != "task":
+        return []
+    case, number = known.seen.case, known.send.attempt
+    wording = prepare(app, case, known.run, "task", number, known.now).wording
+    task = attempt_id(case, number)
+    return [TaskOpened(at=known.now, task=task, kind=known.run.step, title=wording.subject, text=wording.text)]
+
+
+def _backoff(app: App, known: _Known, outcome: Unavailable) -> timedelta:
+    """The next provider at once, as long as there is one that was not tried; then longer and longer waits."""
+    case, send = known.seen.case, known.send
+    providers = app.providers.route(case.creditor, send.channel).providers
+    if send.tries % len(providers):
+        return timedelta()
+    waits = app.config.strategies[case.strategy].backoff
+    wait = waits[min(send.tries // len(providers), len(waits)) - 1]
+    return max(wait, outcome.retry_after or timedelta())

@@ -1,0 +1,73 @@
+"""Which providers carry a creditor's messages on a channel, here and now: those whose credentials are set."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
+
+from channels import registry
+from channels.base import Channel
+from worker.config import Config
+
+#: What a channel without credentials, or a creditor in shadow mode, sends through.
+OUTBOX = "outbox"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A channel's providers in order of preference, and why the others are not among them."""
+
+    channel: str
+    providers: tuple[str, ...]
+    missing: Mapping[str, tuple[str, ...]]
+
+
+class Providers:
+    """The configured providers, built when first used. Shared by threads."""
+
+    def __init__(self, config: Config, environ: Mapping[str, str]) -> None:
+        self._config = config
+        self._environ = environ
+        self._built: dict[str, Channel] = {}
+        self._lock = Lock()
+
+    @cached_property
+    def missing(self) -> dict[str, tuple[str, ...]]:
+        """The environment variables each provider lacks; empty for one that can work."""
+        return {
+            name: tuple(registry.missing(p.kind, registry.settings_for(p.kind, p.settings), self._environ))
+            for name, p in self._config.providers.items()
+        }
+
+    def route(self, creditor: str, channel: str) -> Route:
+        """Who carries that creditor's messages on that channel. Never empty: the outbox takes what nobody can."""
+        wanted = self._config.providers_for(creditor, channel)
+        missing = {name: self.missing[name] for name in wanted if self.missing[name]}
+        able = tuple(name for name in wanted if name not in missing)
+        if self._config.creditors[creditor].mode == "shadow" and channel != "task":
+            able = ()
+        return Route(channel, able or (OUTBOX,), missing)
+
+    def pick(self, creditor: str, channel: str, tries: int) -> str:
+        """The provider for the next try: the preferred one first, then the others in turn."""
+        names = self.route(creditor, channel).providers
+        return names[tries % len(names)]
+
+    def get(self, name: str) -> Channel:
+        """The provider, ready to send. Raises ConfigurationError."""
+        with self._lock:
+            if name not in self._built:
+                provider = self._config.providers[name]
+                settings = registry.settings_for(provider.kind, provider.settings)
+                self._built[name] = registry.build(provider.kind, settings, self._environ)
+            return self._built[name]
+
+    def real(self) -> list[str]:
+        """The providers in use that reach real people."""
+        used = {
+            name
+            for creditor in self._config.creditors
+            for channel in self._config.channels
+            for name in self.route(creditor, channel).providers
+        }
+        return sorted(name for name in used if self.get(name).real)

@@ -1,0 +1,212 @@
+"""`reminder_due`: opens the debtor's case, or brings the open one up to date."""
+
+import json
+from base64 import b32encode
+from dataclasses import replace
+from datetime import datetime, time, timedelta
+from decimal import Decimal
+from hashlib import blake2b
+from zoneinfo import ZoneInfo
+
+from worker.calendar import calendar_for
+from worker.cases import DEBTOR_DIGITS, Stored, millis
+from worker.dunning.contact import forward
+from worker.dunning.events import (
+    CaseOpened,
+    DebtorChanged,
+    Event,
+    InvoicesStated,
+    JobCredited,
+    Moved,
+    PaymentReceived,
+)
+from worker.dunning.ladder import run_key
+from worker.dunning.model import ZERO, Debtor, Invoice, Movement, StepRun
+from worker.dunning.strategy import Strategy
+from worker.jobs import BadJob, ReminderDue, strategy_of
+from worker.taking import Taking
+
+#: Once a case has ended so, its invoices are somebody else's business: a later reminder does not start over.
+_FINAL = frozenset({"handed_over", "insolvency", "written_off", "cancelled", "time_barred", "deceased", "other"})
+
+
+def remind(taking: Taking, job: ReminderDue) -> None:
+    """Bring the debtor's open case, or cases, up to date; open what is new. Raises BadJob."""
+    strategy = strategy_of(job, taking.app.config)
+    if strategy is None:
+        raise BadJob(["debtor.kind: the creditor has no strategy for that kind"])
+    invoices = _news(taking, job)
+    if strategy.group_by == "invoice":
+        groups = [(i.number, [i]) for i in invoices]
+    else:
+        groups = [("", invoices)] if invoices or strategy.driven_by == "jobs" else []
+    for group, members in groups:
+        _Group(taking, job, strategy, group).update(members)
+
+
+def _news(taking: Taking, job: ReminderDue) -> list[Invoice]:
+    """The job's invoices of which it knows more than we do."""
+    numbers = [invoice.number for invoice in job.invoices]
+    held_by = taking.app.cases.cases_of_invoices(job.creditor, numbers)
+    cases = taking.app.cases.load_many(job.creditor, held_by.values())
+    news = []
+    for data in job.invoices:
+        stated = data.value(taking.as_of)
+        holder = cases.get(held_by.get(data.number, ""))
+        known = holder.case.invoice(data.number) if holder else None
+        if holder and known and (why := _old(stated, known, holder)):
+            taking.notes.append(why)
+        else:
+            news.append(_keep_movements(stated, known))
+    return news
+
+
+def _old(stated: Invoice, known: Invoice, holder: Stored) -> str | None:
+    """Why a statement is not news; None if it is."""
+    ended = holder.case.ended
+    if ended and ended.reason in _FINAL:
+        return f"an invoice's case had ended: {ended.reason}"
+    if stated.as_of < known.known_as_of:
+        return "older than what the invoice knows"
+    return None
+
+
+def _keep_movements(stated: Invoice, known: Invoice | None) -> Invoice:
+    """A newer statement counts the payments before it; those after it still lower it."""
+    later = tuple(move for move in known.movements if move.as_of >= stated.as_of) if known else ()
+    return replace(stated, movements=later)
+
+
+class _Group:
+    """The invoices of one case: the debtor's in one currency, or with `group_by: invoice` a single one."""
+
+    def __init__(self, taking: Taking, job: ReminderDue, strategy: Strategy, group: str) -> None:
+        self.taking, self.job, self.strategy, self.group = taking, job, strategy, group
+        self.debtor: Debtor = job.debtor.value(taking.app.config.creditors[job.creditor])
+        self.currency = job.invoices[0].currency
+        self.key = group_of(self.debtor.id, self.currency, group)
+        latest = taking.app.cases.latest_of_group(job.creditor, self.key)
+        self.latest = taking.app.cases.load(latest) if latest else None
+
+    def update(self, invoices: list[Invoice]) -> None:
+        """Bring the open case up to date, or open one if anything is owed."""
+        current = self.latest if self.latest and not self.latest.case.ended else None
+        self._check(current)
+        if current is None and not _owed(invoices):
+            if invoices:
+                self.taking.notes.append("nothing is owed")
+            return
+        opened = self._changes(current, invoices) if current else self._opening(invoices)
+        early = self._early_payments(invoices)
+        credit: list[Event] = [JobCredited(at=self.taking.now)] if self.strategy.driven_by == "jobs" else []
+        events = [*opened, *early, *credit]
+        if current is not None and not events:
+            return
+        case = self.taking.change(current, events)
+        keys, commit = self.taking.commit.keys, self.taking.commit
+        for invoice in invoices:
+            commit.op("HSET", keys.invoices, invoice.number, case.id)
+        if current is None:
+            commit.op("HSET", keys.groups, self.key, case.id)
+            commit.op("ZADD", keys.cases, millis(self.taking.now), case.id)
+
+    def _check(self, current: Stored | None) -> None:
+        if self.job.case and (current is None or current.case.id != self.job.case):
+            raise BadJob(["case: not this debtor's open case (leave it out to let one be found or opened)"])
+        if current and current.case.strategy != self.strategy.name:
+            raise BadJob([f"strategy: the debtor's open case follows {current.case.strategy!r}"])
+
+    def _changes(self, current: Stored, invoices: list[Invoice]) -> list[Event]:
+        events: list[Event] = []
+        changed = tuple(invoice for invoice in invoices if current.case.invoice(invoice.number) != invoice)
+        if changed:
+            events.append(InvoicesStated(at=self.taking.now, invoices=changed))
+        if current.case.debtor != self.debtor and (invoices or not self.taking.notes):
+            events.append(DebtorChanged(at=self.taking.now, debtor=self.debtor))
+        return events
+
+    def _opening(self, invoices: list[Invoice]) -> list[Event]:
+        before = self.latest.case.id if self.latest else ""
+        opened = CaseOpened(
+            at=self.taking.now,
+            case=case_id_of(self.job.creditor, self.debtor.id, self.key, before),
+            creditor=self.job.creditor,
+            debtor=self.debtor,
+            currency=self.currency,
+            strategy=self.strategy.name,
+            group=self.group,
+            invoices=tuple(invoices),
+        )
+        return [self._with_history(opened)]
+
+    def _with_history(self, opened: CaseOpened) -> CaseOpened:
+        """Let the ladder stand where people had brought it by hand."""
+        by_hand = self.job.history
+        unpaid = sorted((i for i in opened.invoices if i.kind == "invoice"), key=lambda i: (i.due_on, i.number))
+        step = self.strategy.step(by_hand.last_step) if by_hand else None
+        if by_hand is None or step is None or not unpaid:
+            return opened
+        case_calendar = calendar_for(self.debtor.country, self.debtor.subdivision)
+        at = datetime.combine(by_hand.on, time(12), ZoneInfo(self.debtor.timezone))
+        deadline = forward(by_hand.on + timedelta(days=step.deadline), case_calendar) if step.deadline else None
+        run = StepRun(
+            step=step.name,
+            anchor=unpaid[0].number,
+            at=at,
+            covers=tuple(i.number for i in unpaid if i.due_on < by_hand.on) or (unpaid[0].number,),
+            deadline=deadline,
+            by_hand=True,
+        )
+        member = f"{run_key(opened.case, run.step, run.anchor)}|by_hand"
+        self.taking.commit.op("ZADD", self.taking.commit.keys.contacts(opened.case), millis(at), member)
+        return replace(opened, ran=(run,))
+
+    def _early_payments(self, invoices: list[Invoice]) -> list[Event]:
+        """Payments that came before their invoice, applied now; the guard makes sure that none slips in between."""
+        commit, keys = self.taking.commit, self.taking.commit.keys
+        waiting = self.taking.app.cases.early_payments(self.job.creditor, [i.number for i in invoices])
+        events: list[Event] = []
+        for invoice in invoices:
+            entries = waiting[invoice.number]
+            commit.guard("length", keys.early(invoice.number), len(entries))
+            if entries:
+                commit.op("DEL", keys.early(invoice.number))
+            events += [e for entry in entries if (e := self._early(invoice, json.loads(entry)))]
+        return events
+
+    def _early(self, invoice: Invoice, entry: dict[str, str]) -> Event | None:
+        as_of = datetime.fromisoformat(entry["as_of"])
+        if entry["currency"] != self.currency:
+            self.taking.notes.append("an early payment was in another currency")
+            return None
+        if as_of < invoice.as_of:
+            self.taking.notes.append("an early payment is older than what the invoice knows")
+            return None
+        movement = Movement(amount=Decimal(entry["amount"]), as_of=as_of, reference=entry["reference"])
+        return PaymentReceived(
+            at=self.taking.now,
+            parts=(Moved(invoice=invoice.number, movement=movement),),
+            reference=entry["reference"],
+            means=entry["means"],
+        )
+
+
+def _owed(invoices: list[Invoice]) -> bool:
+    return sum((i.outstanding if i.kind == "invoice" else -i.outstanding for i in invoices), ZERO) > ZERO
+
+
+def group_of(debtor_id: str, currency: str, group: str) -> str:
+    """The name of what one open case is for."""
+    return f"{debtor_id}|{currency}|{group}"
+
+
+def case_id_of(creditor: str, debtor_id: str, group: str, before: str) -> str:
+    """A case's id: the creditor, the debtor's digest, then one of the group and the case `before` it.
+
+    The same on every try, so that two workers who open the same case collide instead of opening two.
+    """
+    return f"{creditor}-{_digest(debtor_id)[:DEBTOR_DIGITS]}{_digest(f'{group}|{before}')[:6]}"
+
+
+def _digest(text: str) -> str:
+    return b32encode(blake2b(text.encode(), digest_size=10).digest()).decode().lower()

@@ -1,0 +1,154 @@
+"""agenda -> decide -> reserve -> queue. Any number of schedulers may run.
+
+A tick claims what is due (no more than the queues have room for), takes one look at each case, commits what the rules
+decide, and puts the ids of reserved attempts into the channels' queues. A scheduler that dies leaves leases behind;
+another puts those cases back when they run out.
+"""
+
+import time
+from datetime import datetime, timedelta
+from threading import Event as Flag
+
+import structlog
+
+from worker.app import App
+from worker.cases import Claimed, Commit, Conflict, Refused, Seen
+from worker.clock import RehearsalClock
+from worker.dunning.decision import HandOver
+from worker.dunning.events import TaskOpened
+from worker.logs import log_events, place_of
+from worker.look import Outlook, failure, follow, write
+from worker.messages import wording_of
+from worker.queues import Queues, send_message
+from worker.store import AWAY
+
+#: How long a scheduler may take over what it claimed, in real time.
+CLAIM_LEASE = timedelta(seconds=30)
+#: How many cases one tick claims at most, and how many messages a channel's queue may hold.
+BATCH, ROOM = 100, 400
+#: Between two ticks with nothing due, in seconds.
+IDLE = 0.1
+#: A rehearsal that skips idle stretches does so after this long without anything to do, in seconds.
+QUIET = 0.25
+#: How often a look is repeated when others write to the same case.
+TRIES = 8
+
+_log = structlog.get_logger("relance.scheduler")
+
+
+class Scheduler:
+    """The beat. `run` returns when `stop` is set."""
+
+    def __init__(self, app: App, queues: Queues, *, skip_idle: bool = False) -> None:
+        self.app = app
+        self.queues = queues
+        self.skip_idle = skip_idle
+        self.stop = Flag()
+        self._quiet_since = time.monotonic()
+
+    def run(self) -> None:
+        """Tick until stopped; a store that is away is waited for."""
+        _log.info("scheduler.started", config=self.app.config.digest, creditors=len(self.app.config.creditors))
+        wait = IDLE
+        while not self.stop.wait(wait):
+            try:
+                wait = 0.0 if self.tick() else IDLE
+            except AWAY as error:
+                _log.warning("store.away", error=type(error).__name__)
+                wait = 1.0
+        _log.info("scheduler.stopped")
+
+    def tick(self) -> int:
+        """One beat over all creditors; returns how many cases were looked at."""
+        now = self.app.clock.now()
+        looked = 0
+        for creditor in self.app.config.creditors:
+            if room := self._room():
+                looked += self._serve(creditor, now, min(room, BATCH))
+        if looked:
+            self._quiet_since = time.monotonic()
+        elif self.skip_idle:
+            self._skip()
+        return looked
+
+    def _room(self) -> int:
+        return ROOM - max(self.queues.waiting(channel) for channel in self.app.config.channels)
+
+    def _serve(self, creditor: str, now: datetime, limit: int) -> int:
+        real = self.app.clock.real()
+        claimed, back = self.app.cases.claim(creditor, now=now, real=real, lease=CLAIM_LEASE, limit=limit)
+        if back:
+            _log.warning("lease.expired", creditor=creditor, cases=back)
+        for claim in claimed:
+            self._look(claim, now)
+        return len(claimed)
+
+    def _look(self, claim: Claimed, now: datetime) -> None:
+        """One look at one case, at the time its agenda entry bears where the clock runs faster than we do."""
+        at = claim.at if self.app.clock.rehearsal else now
+        for _ in range(TRIES):
+            seen = self.app.cases.see(claim.case_id)
+            if seen is None:
+                _log.error("case.missing", case=claim.case_id)
+                return
+            try:
+                outlook = self._outlook(seen, at)
+            except Exception as error:
+                self._fail(seen, at, error)
+                return
+            try:
+                self.app.cases.commit(self._commit(seen, outlook, at))
+            except (Conflict, Refused):
+                continue
+            self._carry_out(outlook, at)
+            return
+        _log.warning("case.contended", case=claim.case_id)
+
+    def _outlook(self, seen: Seen, at: datetime) -> Outlook:
+        case = seen.case
+        return follow(
+            case,
+            self.app.config.strategies[case.strategy],
+            self.app.around(seen),
+            now=at,
+            real=self.app.clock.real(),
+            digest=self.app.config.digest,
+            pick=lambda channel, tries: self.app.providers.pick(case.creditor, channel, tries),
+        )
+
+    def _commit(self, seen: Seen, outlook: Outlook, at: datetime) -> Commit:
+        if outlook.handed_over:
+            outlook = self._with_file(outlook, outlook.handed_over, at)
+        return write(seen, outlook, self.app.config.strategies[seen.case.strategy], at)
+
+    def _with_file(self, outlook: Outlook, handed: HandOver, at: datetime) -> Outlook:
+        """A person is told to hand the file over, with the words for it."""
+        wording = wording_of(self.app, outlook.case, handed.step, handed.anchor, "task", at)
+        task = TaskOpened(
+            at=at, task=f"{outlook.case.id}.handover", kind="handover", title=wording.subject, text=wording.text
+        )
+        return Outlook((*outlook.events, task), outlook.case, outlook.wait, outlook.remind, handed)
+
+    def _carry_out(self, outlook: Outlook, at: datetime) -> None:
+        log_events(outlook.case, outlook.events)
+        for channel, attempt in outlook.attempts:
+            self.queues.enqueue(send_message(channel, attempt, at if self.app.clock.rehearsal else None))
+
+    def _fail(self, seen: Seen, at: datetime, error: Exception) -> None:
+        """Count it on the case; the third in a row holds it with its place. No silent loop."""
+        place = place_of(error)
+        _log.error("look.failed", case=seen.case.id, place=place, error=type(error).__name__)
+        self.app.cases.commit(failure(seen, at, place))
+
+    def _skip(self) -> None:
+        """In a rehearsal, let the clock jump to the next agenda entry once nothing is going on anywhere."""
+        busy = self.app.cases.in_flight(self.app.config.creditors) or any(
+            self.queues.waiting(queue) for queue in (*self.app.config.channels, "reminders", "facts")
+        )
+        clock = self.app.clock
+        if busy or not isinstance(clock, RehearsalClock) or clock.held():
+            self._quiet_since = time.monotonic()
+        elif time.monotonic() - self._quiet_since > QUIET:
+            due = self.app.cases.next_due(self.app.config.creditors)
+            if due:
+                clock.skip_to(min(due.values()))

@@ -1,0 +1,178 @@
+"""render -> begin -> call -> record: how one message leaves, on one page.
+
+Reserved means that nobody has called. `begin` is the last look and writes `sending`, on disk before the first byte goes
+to the provider; it refuses when the facts moved since the message was rendered, or when the case may not be contacted
+now. From there a call may have gone out, and its outcome is a fact (`outcomes.py`). What is tried again is the case,
+never the call.
+"""
+
+import time
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from channels.base import Accepted, Channel, ChannelError, ConfigurationError, Unavailable
+from worker.app import App
+from worker.cases import Commit, Conflict, Refused, Seen
+from worker.dunning.events import AttemptBegun, AttemptReleased
+from worker.dunning.ladder import may_send
+from worker.dunning.model import Send, StepRun, attempt_id, parse_attempt_id
+from worker.logs import place_of
+from worker.look import failure, forget_contact, settle_agenda
+from worker.messages import NothingToSay, Prepared, prepare
+from worker.outcomes import Outcome, record
+
+#: The call starts within this long of `begin`, in seconds, or does not start.
+START_WITHIN = 2.0
+#: How often it starts over when the facts move under it.
+TRIES = 8
+#: A reservation under another configuration is not made again at once: one is being rolled out.
+RELEASE_PAUSE = timedelta(minutes=1)
+
+_log = structlog.get_logger("relance.sending")
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One try at one message: the case as just read, the reservation, and the ladder time it happens at."""
+
+    seen: Seen
+    run: StepRun
+    send: Send
+    now: datetime
+
+    @property
+    def attempt(self) -> str:
+        """Our id of it."""
+        return attempt_id(self.seen.case, self.send.attempt)
+
+
+class NotNow(Exception):
+    """The message may not leave now; the text is the reason."""
+
+
+def deliver(app: App, attempt: str, at: datetime | None) -> None:
+    """Send one reserved attempt, once. `at`: the ladder time it was decided for (a rehearsal); None: the clock's."""
+    for _ in range(TRIES):
+        trying = _read(app, attempt, at or app.clock.now())
+        if trying is None:
+            _log.info("attempt.superseded", attempt=attempt)
+            return
+        try:
+            prepared = render(app, trying)
+            channel = app.providers.get(trying.send.provider)
+        except NotNow as refusal:
+            release(app, trying, str(refusal))
+            return
+        except Exception as error:
+            _fail(app, trying, error)
+            return
+        try:
+            begun = begin(app, trying, prepared, channel)
+        except (Conflict, Refused):
+            continue  # the facts moved, or somebody pressed the stop button: look again with fresh eyes
+        record(app, attempt, call(channel, prepared, trying, begun), trying.now)
+        return
+    _log.warning("attempt.contended", attempt=attempt)
+
+
+def _read(app: App, attempt: str, now: datetime) -> Try | None:
+    """The reservation, if it still stands: a late, repeated or lost queue message does no harm."""
+    case_id, number = parse_attempt_id(attempt)
+    seen = app.cases.see(case_id)
+    found = seen.case.find_attempt(number) if seen else None
+    if seen is None or found is None or found[1].status != "reserved":
+        return None
+    return Try(seen, *found, now)
+
+
+def render(app: App, trying: Try) -> Prepared:
+    """The message as it reads now, if it may leave at all. Raises NotNow, and what rendering raises."""
+    case, send = trying.seen.case, trying.send
+    strategy = app.config.strategies[case.strategy]
+    reason = may_send(case, strategy, trying.run, send.channel, trying.now, app.around(trying.seen))
+    if reason:
+        raise NotNow(reason)
+    if send.config != app.config.digest:
+        raise NotNow("configuration changed")
+    try:
+        return prepare(app, case, trying.run, send.channel, send.attempt, trying.now)
+    except NothingToSay:
+        raise NotNow("nothing left to claim") from None
+
+
+def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> float:
+    """The last look and `sending`, in one script, on disk. Returns when, by the monotonic clock.
+
+    Raises Conflict when the facts moved since the message was rendered, Refused when something is paused.
+    """
+    case, real = trying.seen.case, app.clock.real()
+    event = AttemptBegun(
+        at=trying.now,
+        attempt=trying.send.attempt,
+        lease=real + timedelta(seconds=3 * channel.bound),
+        wording=prepared.wording.digest,
+        words=prepared.wording.words,
+        reference=prepared.message.reference,
+        real_at=real if app.clock.rehearsal else None,
+    )
+    commit = Commit(case.creditor)
+    commit.change(trying.seen.stored, [event])
+    scopes = ("all", "creditor", f"strategy:{case.strategy}", f"channel:{trying.send.channel}")
+    commit.guard("free", commit.keys.paused, *scopes)
+    commit.lease(case.id, event.lease)
+    begun = time.monotonic()
+    app.cases.commit(commit, durable=True)
+    return begun
+
+
+def call(channel: Channel, prepared: Prepared, trying: Try, begun: float) -> Outcome:
+    """The provider's answer, whatever it is; logged before it is stored."""
+    started = time.monotonic()
+    try:
+        if started - begun > START_WITHIN:
+            raise Unavailable("down", "late", "the call did not start in time")
+        outcome: Outcome = channel.send(prepared.message)
+    except ChannelError as error:
+        outcome = error
+    _log.info(
+        f"attempt.{type(outcome).__name__.lower()}",
+        attempt=trying.attempt,
+        case=trying.seen.case.id,
+        creditor=trying.seen.case.creditor,
+        step=trying.run.step,
+        channel=trying.send.channel,
+        provider=trying.send.provider,
+        provider_id=outcome.provider_id if isinstance(outcome, Accepted) else "",
+        code=outcome.code if isinstance(outcome, ChannelError) else "",
+        duration_ms=round((time.monotonic() - started) * 1000),
+        config=trying.send.config,
+    )
+    return outcome
+
+
+def release(app: App, trying: Try, why: str) -> None:
+    """Give the reservation back: nobody has called. The case is looked at again."""
+    case, number = trying.seen.case, trying.send.attempt
+    commit = Commit(case.creditor)
+    forget_contact(commit, case, number)
+    after = commit.change(trying.seen.stored, [AttemptReleased(at=trying.now, attempt=number, why=why)])
+    pause = RELEASE_PAUSE if why == "configuration changed" else timedelta()
+    settle_agenda(commit, after, None, trying.now + pause)
+    try:
+        app.cases.commit(commit)
+    except Conflict:
+        return  # whoever wrote first has made the case be looked at, or its lease runs out
+    _log.info("attempt.released", attempt=trying.attempt, case=case.id, creditor=case.creditor, reason=why)
+
+
+def _fail(app: App, trying: Try, error: Exception) -> None:
+    """The message could not be made: a template, a provider's settings, or a fault of ours."""
+    place = str(error) if isinstance(error, ConfigurationError) else place_of(error)
+    _log.error("render.failed", attempt=trying.attempt, place=place, error=type(error).__name__)
+    released = AttemptReleased(at=trying.now, attempt=trying.send.attempt, why="could not be rendered")
+    try:
+        app.cases.commit(failure(trying.seen, trying.now, place, released))
+    except Conflict:
+        return  # its lease runs out

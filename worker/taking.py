@@ -1,0 +1,56 @@
+"""A job on its way in, and what the handlers of all types share."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from worker.app import App
+from worker.calendar import calendar_for
+from worker.cases import Commit, Stored
+from worker.dunning.contact import Calendar
+from worker.dunning.events import Event
+from worker.dunning.model import Case
+from worker.jobs import BadJob
+
+
+@dataclass(slots=True)
+class Taking:
+    """The commit that a job becomes; `now` in ladder time, `as_of` when upstream's books said so.
+
+    `cases` are those it changes, `notes` what of it is ignored and why (no personal data: they are logged).
+    """
+
+    app: App
+    commit: Commit
+    as_of: datetime
+    now: datetime
+    cases: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def creditor(self) -> str:
+        """Whose job it is."""
+        return self.commit.creditor
+
+    def change(self, stored: Stored | None, events: list[Event]) -> Case:
+        """Add these events to a case, and let it be looked at now."""
+        case = self.commit.change(stored, events)
+        self.commit.look_now(case.id, self.now)
+        self.cases.append(case.id)
+        return case
+
+    def case(self, case_id: str) -> Stored:
+        """A case that upstream names. Raises BadJob."""
+        stored = self.app.cases.load(case_id) if case_id.startswith(f"{self.creditor}-") else None
+        if stored is None:
+            raise BadJob(["case: the creditor has no such case"])
+        return stored
+
+    def case_of_invoice(self, number: str) -> Stored | None:
+        """The case that last held the invoice; None for one nobody knows."""
+        case_id = self.app.cases.cases_of_invoices(self.creditor, [number]).get(number)
+        return self.app.cases.load(case_id) if case_id else None
+
+
+def calendar_of(case: Case) -> Calendar:
+    """The holidays of the case's debtor."""
+    return calendar_for(case.debtor.country, case.debtor.subdivision)
