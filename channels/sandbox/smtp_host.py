@@ -54,8 +54,10 @@ class SmtpHost:
 
     async def _cut(self) -> None:
         self._server.close()
-        tasks = [talk.cut() for talk in list(self._talks)]
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:  # some may only just be accepting
+            for talk in tuple(self._talks):
+                talk.cut()
+            await asyncio.gather(*tasks, return_exceptions=True)
         await self._server.wait_closed()
 
 
@@ -108,11 +110,9 @@ class _Conversation(SMTP):
             self.exchange.dropped(why)
         self.over = True
 
-    async def cut(self) -> None:
-        """Drop the connection and wait for its handler."""
+    def cut(self) -> None:
+        """Drop the connection; its handler ends by that."""
         self._wire.abort()
-        if self._handler_coroutine is not None:
-            await self._handler_coroutine
 
     async def vanish(self, why: str) -> str:
         """Close without a reply. Never returns: losing the connection cancels the handler."""
