@@ -1,0 +1,86 @@
+"""Faults in the words are found before a debtor reads them."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.worker.render_samples import CHANNELS, TEMPLATES, TONES
+from worker.render import Wordings
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """The shipped words, to be spoilt."""
+    return Path(shutil.copytree(TEMPLATES, tmp_path / "templates"))
+
+
+@pytest.mark.parametrize("locale", ["fr_FR", "en_GB"])
+def test_the_shipped_words_have_no_fault(locale: str) -> None:
+    """Every notice on every channel, with much and with little to say."""
+    assert Wordings(TEMPLATES).check(dict.fromkeys(TONES, CHANNELS), [locale], ["demo"]) == []
+
+
+def spoil(path: Path, old: str, new: str) -> None:
+    """Replace some words of a file."""
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "problem"),
+    [
+        (
+            "fr/nudge/email.txt",
+            "block.signature()",
+            "block.singature()",
+            "templates/fr/nudge/email.txt: line 19: 'singature' is undefined; the names are in README.md",
+        ),
+        (
+            "fr/_common/words.txt",
+            "{% if consumer %} {{ debtor.name }}{% endif %},",
+            "{% if consumer %} {{ debtor.nom }}{% endif %},",
+            "templates/fr/_common/words.txt: line 39: 'nom' is undefined; the names are in README.md",
+        ),
+        (
+            "fr/nudge/sms.txt",
+            "{{ say.sms_end() }}{% endif %}",
+            "{% endif %}",
+            "templates: nudge by sms in fr_FR: must end with the reference",
+        ),
+        (
+            "fr/nudge/sms.txt",
+            "{{ say.sms_end() }}{% endif %}",
+            "{{ 'long ' * 60 }}{{ say.sms_end() }}{% endif %}",
+            "templates: nudge by sms in fr_FR: takes more than 2 segments",
+        ),
+    ],
+)
+def test_a_fault_that_only_some_debtors_would_meet_is_found(
+    copy: Path, file: str, old: str, new: str, problem: str
+) -> None:
+    """One line says file, line and what was expected, however rare the branch."""
+    spoil(copy / file, old, new)
+    found = Wordings(copy).check({"nudge": ["email", "sms"]}, ["fr_FR"], [])
+    assert problem in found
+
+
+def test_a_notice_nobody_wrote_is_named_with_a_guess() -> None:
+    """A misspelt notice is not hidden by the words all notices share."""
+    found = Wordings(TEMPLATES).check({"curtesy": ["voice"]}, ["fr_FR", "fr_CA"], [])
+    assert found == ["templates/fr: no notice 'curtesy'; did you mean 'courtesy'?"]
+
+
+def test_a_language_nobody_wrote_is_named() -> None:
+    """So is a locale without words."""
+    assert Wordings(TEMPLATES).check({"nudge": ["sms"]}, ["de_DE"], []) == ["templates/de: no words in this language"]
+
+
+def test_a_creditors_own_words_are_checked_too(copy: Path) -> None:
+    """An override is tried like everything else, and named by its own path."""
+    own = copy / "creditors" / "demo" / "fr" / "nudge" / "sms.txt"
+    own.parent.mkdir(parents=True)
+    own.write_text("{{ amuont }} {{ reference }}", encoding="utf-8")
+    found = Wordings(copy).check({"nudge": ["sms"]}, ["fr_FR"], ["demo", "other"])
+    assert found == ["templates/creditors/demo/fr/nudge/sms.txt: line 1: 'amuont' is undefined; did you mean 'amount'?"]
