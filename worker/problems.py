@@ -40,7 +40,6 @@ _WORDS = {
     "greater_than_equal": "less than {ge}",
     "greater_than": "not more than {gt}",
     "less_than_equal": "more than {le}",
-    "invalid_key": "a key that is not a text",
     "date_type": "not a date (expected one such as '2026-03-31')",
     "date_parsing": "not a date (expected one such as '2026-03-31')",
     "date_from_datetime_parsing": "not a date (expected one such as '2026-03-31')",
@@ -101,23 +100,21 @@ def _problem(detail: ErrorDetails, known: frozenset[str], *, show: bool) -> Prob
     place = detail["loc"]
     if detail["type"] == "extra_forbidden":
         return _unknown_field(place, known, show=show)
+    if detail["type"] == "invalid_key":
+        return Problem(place[:-1], "has a key that is not a text")
     says = _says(detail)
-    if show and says.startswith(("not ", "less ", "more ", "longer ")) and isinstance(detail["input"], str | int):
-        says = f"{detail['input']!r} is {says}"
-    return Problem(place if show else _without_data(place, known), says)
+    found = detail.get("input")
+    if show and says.startswith(("not ", "less ", "more ")) and isinstance(found, str | int) and len(str(found)) <= 80:
+        says = f"{found!r} is {says}"
+    return Problem(place, says)
 
 
 def _unknown_field(place: Place, known: frozenset[str], *, show: bool) -> Problem:
     *around, key = place
-    around = list(_without_data(tuple(around), known)) if not show else around
     if not isinstance(key, str) or not (show or _FIELD_NAME.fullmatch(key)):
         return Problem(tuple(around), "has an unknown field")
     close = difflib.get_close_matches(key, known, n=1)
     return Problem((*around, key), f"unknown field; did you mean {close[0]!r}?" if close else "unknown field")
-
-
-def _without_data(place: Place, known: frozenset[str]) -> Place:
-    return tuple(part if isinstance(part, int) or part in known else "?" for part in place)
 
 
 def _says(detail: ErrorDetails) -> str:
