@@ -1,0 +1,219 @@
+"""What every message must say (`domain.md` 1.4, 3.5), for every debtor and any number of invoices."""
+
+import re
+from itertools import product
+
+import pytest
+from babel import Locale
+
+from tests.worker.render_samples import (
+    CHANNELS,
+    DEADLINE,
+    KINDS,
+    LOCALES,
+    REFERENCE,
+    TODAY,
+    TONES,
+    Contact,
+    Creditor,
+    case,
+    invoice,
+    invoices,
+    plain,
+    render,
+)
+from worker.dunning.model import Invoice
+from worker.render_local import Day, money
+
+ALL = sorted(product(TONES, LOCALES))
+COUNTS = (1, 2, 7)
+LEGAL = ("second_reminder", "formal_notice", "last_word")
+IGNORE = {"fr_FR": "ne tenez pas compte de ce message", "en_GB": "please ignore this message"}
+INDEMNITY = re.compile(r"\b40\s?euros?\b|EUR\s?40\b|40\s?€|€\s?40\b|441-10|2192", re.IGNORECASE)
+
+
+def shown(lines: list[Invoice], locale: str) -> list[str]:
+    """What an email must show of each invoice: number, subject, dates, amount."""
+    parsed = Locale.parse(locale)
+    facts = [
+        [i.number, i.subject, str(Day(i.issued_on, parsed)), str(Day(i.due_on, parsed)), money(i.amount, "EUR", parsed)]
+        for i in lines
+    ]
+    return [plain(fact) for row in facts for fact in row]
+
+
+@pytest.mark.parametrize(("notice", "locale"), ALL)
+def test_every_notice_can_go_by_every_channel(notice: str, locale: str) -> None:
+    """A step that falls back to another channel always finds its words, whoever owes and however many invoices."""
+    for channel, kind, count in product(CHANNELS, KINDS, COUNTS):
+        wording = render(notice, channel, of=case(kind, locale), lines=invoices(count))
+        assert wording.text, (channel, kind, count)
+        assert "None" not in wording.text, (channel, kind, count)
+        assert not re.search(r"[{}]|  +[^ \n]", wording.text.replace("\n  ", "\n")), (channel, kind, count)
+
+
+@pytest.mark.parametrize(("notice", "locale"), ALL)
+def test_an_email_says_all_there_is_to_know(notice: str, locale: str) -> None:
+    """Number, subject, dates and amount of each invoice, the total, how to pay, who to ask: in both parts."""
+    for kind, count in product(KINDS, COUNTS):
+        lines = invoices(count)
+        wording = render(notice, of=case(kind, locale), lines=lines)
+        facts = shown(lines, locale)
+        facts += ["Claire Vasseur", "01 62 00 12 34", "FR76 3000 6000 0112 3456 7890 189", "AGRIFRPP"]
+        if count > 1:
+            facts.append(plain(money(sum(i.amount for i in lines), "EUR", Locale.parse(locale))))  # type: ignore[arg-type]
+        for part in (plain(wording.text), plain(wording.html)):
+            assert [fact for fact in facts if fact not in part] == [], (kind, count)
+            assert IGNORE[locale] in part
+
+
+@pytest.mark.parametrize(("notice", "locale"), [(n, lo) for n, lo in ALL if n != "courtesy"])
+def test_the_day_to_pay_by_is_a_date(notice: str, locale: str) -> None:
+    """From the first reminder on, an email and a business SMS name the day; "soon" is no date."""
+    day = Day(DEADLINE, Locale.parse(locale))
+    for kind, count in product(KINDS, COUNTS):
+        assert day.full in plain(render(notice, of=case(kind, locale), lines=invoices(count)).text)
+        assert day.short in render(notice, "sms", of=case(kind, locale), lines=invoices(count)).text
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_a_courtesy_names_the_due_date(locale: str) -> None:
+    """Before the due date the day to pay by is the due date itself."""
+    due = Day(invoice().due_on, Locale.parse(locale))
+    assert due.full in render("courtesy", of=case(locale=locale), deadline=None).text
+    assert due.short in render("courtesy", "sms", of=case(locale=locale), deadline=None).text
+
+
+@pytest.mark.parametrize(("notice", "locale"), ALL)
+def test_without_a_link_or_an_account_there_is_a_person(notice: str, locale: str) -> None:
+    """However little is configured, a message says how to go on from here."""
+    bare = Creditor(iban=None, bic=None, registration=None, contact=Contact(hours=""), help={})
+    lines = [invoice(payment_url=None, subject="")]
+    for kind in KINDS:
+        text = plain(render(notice, of=case(kind, locale), lines=lines, creditor=bare, deadline=None, earlier=()).text)
+        assert text.count("01 62 00 12 34") >= 2
+        assert "IBAN" not in text
+
+
+@pytest.mark.parametrize(("notice", "locale"), [(n, lo) for n, lo in ALL if n != "courtesy"])
+def test_it_asks_when_how_and_what_is_wrong(notice: str, locale: str) -> None:
+    """A reminder is a question too: when, by which means, and is there a problem?"""
+    asked = {"fr_FR": ("à quelle date", "par quel moyen", "problème"), "en_GB": ("when and how", "wrong")}[locale]
+    for kind in KINDS:
+        text = render(notice, of=case(kind, locale)).text
+        assert [words for words in asked if words not in text] == []
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("notice", sorted(TONES))
+def test_the_statutory_clause_is_for_businesses_from_the_second_reminder_on(notice: str, locale: str) -> None:
+    """Penalties and 40 euros: in three notices, to businesses and public buyers, never to a consumer, no interest sum."""
+    for kind, channel in product(KINDS, CHANNELS):
+        text = plain(render(notice, channel, of=case(kind, locale)).text)
+        expected = notice in LEGAL and kind != "consumer" and channel == "email"
+        if channel != "task":
+            assert bool(INDEMNITY.search(text)) == expected, (kind, channel)
+        elif kind == "consumer":
+            assert not INDEMNITY.search(text)
+
+
+@pytest.mark.parametrize(("kind", "article"), [("business", "L. 441-10"), ("public", "L. 2192-13")])
+def test_the_clause_cites_the_law_that_applies(kind: str, article: str) -> None:
+    """A business and a public buyer are under different codes; abroad no French article is claimed."""
+    assert article in render("second_reminder", of=case(kind)).text  # type: ignore[arg-type]
+    abroad = render("second_reminder", of=case(kind), creditor=Creditor(country="GB")).text  # type: ignore[arg-type]
+    assert not INDEMNITY.search(abroad)
+
+
+def test_the_indemnity_is_in_euros_whatever_the_invoice_is_in() -> None:
+    """The law says 40 euros; an invoice in pounds does not turn them into pounds."""
+    text = render("second_reminder", of=case(locale="en_GB", currency="GBP")).text
+    assert "£1,234.50" in text
+    assert "EUR 40" in text
+    assert "£40" not in text
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_a_formal_notice_is_complete(locale: str) -> None:
+    """Title, both parties, the date, the cause, earlier contacts, the order to pay, the consequence, personal data."""
+    wanted = {
+        "fr_FR": ("MISE EN DEMEURE", "nous vous mettons en demeure de régler", "tribunal compétent", "Vos données"),
+        "en_GB": ("FORMAL NOTICE", "formally call on you to pay", "competent court", "your personal data"),
+    }[locale]
+    today = str(Day(TODAY, Locale.parse(locale)))
+    facts = (*wanted, "12 rue des Tanneurs", "SIREN 000 000 000", "Camille Martin", "C-1042", today, "2 avril 2026")
+    for kind, count in product(KINDS, COUNTS):
+        text = render("formal_notice", of=case(kind, locale), lines=invoices(count)).text
+        text = text.replace("2 April 2026", "2 avril 2026")
+        assert [fact for fact in facts if fact not in text] == [], (kind, count)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_a_second_reminder_tells_what_went_before_and_what_may_follow(locale: str) -> None:
+    """Earlier contacts by date and channel, and the next step by its true name."""
+    earlier = {"fr_FR": "par SMS le 7 avril 2026", "en_GB": "text message on 7 April 2026"}[locale]
+    step = {"fr_FR": "mise en demeure", "en_GB": "formal notice"}[locale]
+    for kind in KINDS:
+        text = render("second_reminder", of=case(kind, locale)).text
+        assert earlier in text
+        assert step in text
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_nothing_is_said_of_contacts_that_were_not(locale: str) -> None:
+    """Without earlier contacts, no sentence claims that there were any."""
+    claims = ("Malgré", "Despite", "Nous vous avons écrit", "in touch about this")
+    for notice in TONES:
+        text = render(notice, of=case(locale=locale), earlier=()).text
+        assert [claim for claim in claims if claim in text] == [], notice
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_consumers_are_offered_instalments_and_help(locale: str) -> None:
+    """A consumer's second reminder offers to spread the payment and prints the creditor's help; a business's does not."""
+    offer = {"fr_FR": "paiement en plusieurs fois", "en_GB": "instalments"}[locale]
+    help_text = Creditor().help[locale[:2]]
+    consumer = render("second_reminder", of=case("consumer", locale))
+    assert offer in consumer.text
+    assert help_text in consumer.text
+    assert help_text in consumer.html
+    assert help_text not in render("second_reminder", of=case("business", locale)).text
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_a_broken_promise_is_recalled_in_one_sentence(locale: str) -> None:
+    """Once in every email but the courtesy, and nowhere unless there was one."""
+    sentence = {
+        "fr_FR": "La date dont nous étions convenus est passée",
+        "en_GB": "The date we had agreed on has passed",
+    }
+    for notice in TONES:
+        expected = 0 if notice == "courtesy" else 1
+        assert render(notice, of=case(locale=locale), firmer=True).text.count(sentence[locale]) == expected, notice
+        assert sentence[locale] not in render(notice, of=case(locale=locale)).text
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_several_invoices_read_as_several(locale: str) -> None:
+    """One is named, two are named, seven are counted; each has its own link, one alone has the button."""
+    one, two, seven = (render("nudge", of=case(locale=locale), lines=invoices(count)) for count in COUNTS)
+    assert "F-2026-001" in one.subject
+    assert "F-2026-001" in two.subject
+    assert "F-2026-002" in two.subject
+    assert seven.subject.startswith("7 ")
+    links = [f"https://pay.example.com/invoices/{number:032}" for number in range(1, 8)]
+    assert [link for link in links if seven.html.count(f'href="{link}"') != 1] == []
+    assert one.html.count("https://pay.example.com") == 2  # the button, and the address to read
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_a_task_has_all_a_person_needs(locale: str) -> None:
+    """Who, how to reach them, the reference, and either the text to send or what to say, in that order."""
+    for notice, kind in product(TONES, KINDS):
+        text = plain(render(notice, "task", of=case(kind, locale)).text)
+        assert [fact for fact in ("Camille Martin", "+33612345678", REFERENCE, "F-2026-001") if fact not in text] == []
+    order = {"fr_FR": ("1. Comprendre", "2. Reformuler", "3. Proposer"), "en_GB": ("1. Under", "2. Say it", "3. Offer")}
+    script = render("human_call", "task", of=case(locale=locale)).text
+    assert sorted(order[locale], key=script.index) == list(order[locale])
+    letter = render("formal_notice", of=case(locale=locale))
+    assert letter.text in render("formal_notice", "task", of=case(locale=locale)).text
