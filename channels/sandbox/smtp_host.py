@@ -53,11 +53,13 @@ class SmtpHost:
         self._loop.close()
 
     async def _cut(self) -> None:
-        self._server.close()
-        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:  # some may only just be accepting
+        for listener in self._server.sockets:  # closing now would leak what is only just being accepted
+            self._loop.remove_reader(listener.fileno())
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
             for talk in tuple(self._talks):
                 talk.cut()
             await asyncio.gather(*tasks, return_exceptions=True)
+        self._server.close()
         await self._server.wait_closed()
 
 
