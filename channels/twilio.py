@@ -51,7 +51,6 @@ class Transport(HttpClient):  # type: ignore[misc]
         allow_redirects: bool = False,
     ) -> Response:
         """One HTTP exchange. `timeout` and `allow_redirects` are not ours to vary. Raises as `Http.request` does."""
-        self._last.retry_after = None
         body = urlencode(data, doseq=True).encode() if data else None
         answer = self._http.request(method, self._url(uri, params), body, _headers(headers, auth))
         self._last.retry_after = retry_after(answer.headers)
@@ -75,7 +74,7 @@ class _Created(Protocol):
 
 
 class Account:
-    """A Twilio account, or a sandbox that speaks like it. Shared by threads.
+    """A Twilio account, or a sandbox that speaks like it. Shared by threads; `client` is the SDK's own.
 
     Raises ConfigurationError when a credential is missing or the base URL is malformed.
     """
@@ -87,7 +86,7 @@ class Account:
         self._transport = Transport(
             Http(settings.connect_timeout, settings.read_timeout), base="" if url == OWN_URL else url
         )
-        self._client = Client(
+        self.client = Client(
             demand(environ, settings.account_sid_env),
             demand(environ, settings.auth_token_env),
             http_client=self._transport,
@@ -97,7 +96,7 @@ class Account:
     def create(self, ask: Callable[[Client], _Created]) -> Accepted:
         """Make the one call that creates a message or a call, and translate whatever comes of it."""
         try:
-            return Accepted(_sid(ask(self._client)))
+            return Accepted(_sid(ask(self.client)))
         except ChannelError:
             raise
         except (TwilioRestException, TwilioServiceException) as error:

@@ -97,6 +97,15 @@ def test_a_malformed_url_is_not_quoted(value: str) -> None:
     assert value not in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", registry.KINDS)
+def test_the_readme_knows_every_kind_and_its_variables(kind: str) -> None:
+    """Whoever reads the table of kinds reads all of them, with what they need from the environment."""
+    table = Path(registry.__file__).with_name("README.md").read_text(encoding="utf-8")
+    assert f"| `{kind}` |" in table
+    names = registry.missing(kind, registry.settings_for(kind, MINIMAL.get(kind, {})), {})
+    assert all(f"`{name}`" in table for name in names if name != "HOOK_URL")
+
+
 def test_settings_do_not_import_the_sdks() -> None:
     """A command that sends nothing does not wait for the providers' libraries."""
     program = (
