@@ -107,7 +107,7 @@ def test_it_asks_when_how_and_what_is_wrong(notice: str, locale: str) -> None:
 @pytest.mark.parametrize("locale", LOCALES)
 @pytest.mark.parametrize("notice", sorted(TONES))
 def test_the_statutory_clause_is_for_businesses_from_the_second_reminder_on(notice: str, locale: str) -> None:
-    """Penalties and 40 euros: in three notices, to businesses and public buyers, never to a consumer, no interest sum."""
+    """Penalties and 40 euros: in three notices, to businesses and public buyers, never to a consumer."""
     for kind, channel in product(KINDS, CHANNELS):
         text = plain(render(notice, channel, of=case(kind, locale)).text)
         expected = notice in LEGAL and kind != "consumer" and channel == "email"
@@ -170,7 +170,7 @@ def test_nothing_is_said_of_contacts_that_were_not(locale: str) -> None:
 
 @pytest.mark.parametrize("locale", LOCALES)
 def test_consumers_are_offered_instalments_and_help(locale: str) -> None:
-    """A consumer's second reminder offers to spread the payment and prints the creditor's help; a business's does not."""
+    """A consumer's second reminder offers to spread the payment and prints the creditor's help."""
     offer = {"fr_FR": "paiement en plusieurs fois", "en_GB": "instalments"}[locale]
     help_text = Creditor().help[locale[:2]]
     consumer = render("second_reminder", of=case("consumer", locale))

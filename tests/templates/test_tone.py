@@ -12,8 +12,7 @@ COUNTS = (1, 2, 7)
 
 #: Threats that are not true, or not ours to make: never, in any tone.
 NEVER = (
-    r"saisie\b|saisies\b|huissier|plainte|pénal(?!ité)|poursuiv|poursuites|contentieux|publi(?!c\b|que|ée?s? )|liste noire"
-    r"|expuls|fich(?:er|age)|immédiatement|sous peine|sanction|menac|honte|mauvais payeur"
+    r"saisies?\b|huissier|plainte|pénal(?!ité)|poursui|contentieux|publication|publier|liste noire|expuls|fich(?:er|age)|immédiatement|sous peine|sanction|menac|honte|mauvais payeur"
     r"|seiz|bailiff|criminal|prosecut|garnish|blacklist|credit record|credit rating|immediately|threat|shame|deadbeat"
     r"|débiteur|créancier|debtor|creditor"
 )
