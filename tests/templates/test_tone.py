@@ -12,7 +12,8 @@ COUNTS = (1, 2, 7)
 
 #: Threats that are not true, or not ours to make: never, in any tone.
 NEVER = (
-    r"saisies?\b|huissier|plainte|pénal(?!ité)|poursui|contentieux|publication|publier|liste noire|expuls|fich(?:er|age)|immédiatement|sous peine|sanction|menac|honte|mauvais payeur"
+    r"saisies?\b|huissier|plainte|pénal(?!ité)|poursui|contentieux|publication|publier"
+    r"|liste noire|expuls|fich(?:er|age)|immédiatement|sous peine|sanction|menac|honte|mauvais payeur"
     r"|seiz|bailiff|criminal|prosecut|garnish|blacklist|credit record|credit rating|immediately|threat|shame|deadbeat"
     r"|débiteur|créancier|debtor|creditor"
 )
