@@ -7,9 +7,10 @@ from functools import cache
 import holidays
 
 from worker.dunning.contact import Calendar
+from worker.fields import overseas
 
-#: ISO 3166-2 subdivisions that the package calls otherwise: Bas-Rhin and Haut-Rhin are its Alsace, GF its 973.
-_SUBDIVISIONS = {("FR", "67"): "6AE", ("FR", "68"): "6AE", ("FR", "GF"): "973"}
+#: ISO 3166-2 subdivisions that the package calls otherwise: Bas-Rhin and Haut-Rhin are its Alsace.
+_SUBDIVISIONS = {("FR", "67"): "6AE", ("FR", "68"): "6AE"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,8 @@ def calendar_for(country: str, subdivision: str | None = None) -> Calendar:
 
     A subdivision without holidays of its own has its country's. Of a country that is not `known` only the weekends are.
     """
+    if territory := overseas(country, subdivision):
+        return PublicHolidays(territory, None)
     if not known(country):
         return PublicHolidays("", None)
     subdivision = _SUBDIVISIONS.get((country, subdivision or ""), subdivision)

@@ -78,10 +78,22 @@ def zone(value: str) -> str:
     return value
 
 
-def zone_of(country: str) -> str | None:
-    """The time zone of a country that has one, or one where nearly everybody lives; None if nobody can say."""
+def zone_of(country: str, subdivision: str | None = None) -> str | None:
+    """The time zone of a country that has one, or one where nearly everybody lives; None if nobody can say.
+
+    Of subdivisions, those of overseas France are known: 10:00 in Paris is 4:00 in Martinique.
+    """
+    country = overseas(country, subdivision) or country
     zones = _zones_by_country().get(country, ())
     return zones[0] if len(zones) == 1 else _PRIMARY_ZONES.get(country)
+
+
+def overseas(country: str, subdivision: str | None) -> str | None:
+    """The ISO 3166-1 code of its own that an overseas part of France has."""
+    if country != "FR" or subdivision is None:
+        return None
+    code = _OVERSEAS.get(subdivision, subdivision)
+    return code if code in _OVERSEAS.values() else None
 
 
 def country(value: str) -> str:
@@ -146,11 +158,16 @@ def _zones() -> frozenset[str]:
     return frozenset(name for name in available_timezones() if "/" in name or name == "UTC")
 
 
+_OVERSEAS = {
+    "971": "GP", "972": "MQ", "973": "GF", "974": "RE", "976": "YT", "977": "BL", "978": "MF", "975": "PM",
+    "986": "WF", "987": "PF", "988": "NC",
+}  # fmt: skip
+
 #: Countries of several zones with one that stands for all of them, as CLDR has them.
 _PRIMARY_ZONES = {
     "CL": "America/Santiago", "CN": "Asia/Shanghai", "DE": "Europe/Berlin", "EC": "America/Guayaquil",
-    "ES": "Europe/Madrid", "MY": "Asia/Kuala_Lumpur", "NZ": "Pacific/Auckland", "PT": "Europe/Lisbon",
-    "UA": "Europe/Kyiv", "UZ": "Asia/Tashkent",
+    "ES": "Europe/Madrid", "MY": "Asia/Kuala_Lumpur", "NZ": "Pacific/Auckland", "PF": "Pacific/Tahiti",
+    "PT": "Europe/Lisbon", "UA": "Europe/Kyiv", "UZ": "Asia/Tashkent",
 }  # fmt: skip
 
 

@@ -86,7 +86,15 @@ def test_the_holidays_of_france_are_its_eleven(year: int, moving: tuple[str, ...
 def test_a_subdivision_without_holidays_of_its_own_has_its_countrys() -> None:
     """Paris is a subdivision that the holidays' source does not list; it has the holidays of France."""
     assert calendar_for("FR", "75") == FRANCE
-    assert calendar_for("FR", "GF") == calendar_for("FR", "973") != FRANCE
+
+
+def test_overseas_france_has_its_own_holidays_however_it_is_written() -> None:
+    """Abolition of slavery is remembered on 27 May in Guadeloupe and on 20 December in Réunion."""
+    guadeloupe, reunion = calendar_for("FR", "971"), calendar_for("FR", "RE")
+    assert guadeloupe == calendar_for("FR", "GP") == calendar_for("GP")
+    assert guadeloupe.is_holiday(day("2026-05-27"))
+    assert reunion.is_holiday(day("2026-12-20"))
+    assert not FRANCE.is_holiday(day("2026-05-27"))
 
 
 def test_an_unknown_country_has_weekends_only() -> None:

@@ -54,6 +54,17 @@ def test_a_debtor_abroad_has_the_time_and_numbers_of_their_country(config: Confi
     parse(reminder(debtor__country="US", debtor__timezone="America/Chicago"), config)
 
 
+@pytest.mark.parametrize(
+    ("subdivision", "zone"),
+    [("972", "America/Martinique"), ("974", "Indian/Reunion"), ("PF", "Pacific/Tahiti"), ("67", "Europe/Paris")],
+)
+def test_a_debtor_overseas_is_not_called_at_night(config: Config, subdivision: str, zone: str) -> None:
+    """10:00 in Paris is 4:00 in Martinique: overseas France has its own hours without upstream saying so."""
+    job = parse(reminder(debtor__subdivision=subdivision), config)
+    assert isinstance(job, ReminderDue)
+    assert job.debtor.value(config.creditors["demo"]).timezone == zone
+
+
 REFUSED = [
     ({"version": 2}, "version: not one of: 1"),
     ({"version": True}, "version: not one of: 1"),

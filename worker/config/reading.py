@@ -55,15 +55,18 @@ class _Reader:
         creditors = self._named(self.creditors, Creditor, "id")
         for document, file in ladders.values():
             self._report(document, strategy.faults(file))
+        files = {name: file for name, (_, file) in ladders.items()}
         for document, creditor in creditors.values():
-            files = {name: file for name, (_, file) in ladders.items()}
             self._report(document, _creditor_faults(creditor, files, rules))
         if self.problems or not rules:
             raise ConfigError(self.problems)
+        return self._frozen(rules, files, {name: creditor for name, (_, creditor) in creditors.items()})
+
+    def _frozen(self, rules: ChannelsFile, files: Mapping[str, StrategyFile], creditors: dict[str, Creditor]) -> Config:
         digest = self._digest()
         return Config(
-            creditors=MappingProxyType({name: creditor for name, (_, creditor) in creditors.items()}),
-            strategies=MappingProxyType({name: file.value(digest) for name, (_, file) in ladders.items()}),
+            creditors=MappingProxyType(creditors),
+            strategies=MappingProxyType({name: file.value(digest) for name, file in files.items()}),
             channels=MappingProxyType({name: file.value(name) for name, file in rules.channels.items()}),
             providers=MappingProxyType({name: file.value(name) for name, file in rules.providers.items()}),
             digest=digest,

@@ -41,7 +41,12 @@ class DebtorData(Strict):
     @classmethod
     def _zone_of_another_country(cls, value: str | None, info: ValidationInfo) -> str | None:
         home, country = _creditor(info), info.data.get("country")
-        if value or not home or country in (None, home.country) or fields.zone_of(country):
+        if (
+            value
+            or not home
+            or country in (None, home.country)
+            or fields.zone_of(country, info.data.get("subdivision"))
+        ):
             return value
         raise ValueError("required, since that country has several")
 
@@ -62,19 +67,23 @@ class DebtorData(Strict):
 
     def value(self, creditor: Creditor) -> model.Debtor:
         """What the rules use, with what only the creditor knows filled in."""
-        country = self.country or creditor.country
-        zone = creditor.timezone if country == creditor.country else fields.zone_of(country) or creditor.timezone
         return model.Debtor(
             id=self.id,
             name=self.name,
             kind=self.kind,
             locale=self.locale or creditor.locale,
-            timezone=self.timezone or zone,
-            country=country,
+            timezone=self.timezone or self._usual_zone(creditor),
+            country=self.country or creditor.country,
             subdivision=self.subdivision,
             email=self.email,
             phone=self.phone,
         )
+
+    def _usual_zone(self, creditor: Creditor) -> str:
+        """The creditor's, unless the debtor is known to be elsewhere."""
+        country = self.country or creditor.country
+        elsewhere = country != creditor.country or fields.overseas(country, self.subdivision)
+        return (elsewhere and fields.zone_of(country, self.subdivision)) or creditor.timezone
 
 
 class InvoiceData(Strict):
