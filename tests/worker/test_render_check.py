@@ -21,11 +21,12 @@ def test_the_shipped_words_have_no_fault(locale: str) -> None:
     assert Wordings(TEMPLATES).check(dict.fromkeys(TONES, CHANNELS), [locale], ["demo"]) == []
 
 
-def spoil(path: Path, old: str, new: str) -> None:
-    """Replace some words of a file."""
-    text = path.read_text(encoding="utf-8")
-    assert old in text
-    path.write_text(text.replace(old, new), encoding="utf-8")
+def spoil(path: Path, old: str, new: str) -> int:
+    """Replace some words of a file; the line they were on."""
+    before, found, after = path.read_text(encoding="utf-8").partition(old)
+    assert found
+    path.write_text(before + new + after, encoding="utf-8")
+    return before.count("\n") + 1
 
 
 @pytest.mark.parametrize(
@@ -35,13 +36,13 @@ def spoil(path: Path, old: str, new: str) -> None:
             "fr/nudge/email.txt",
             "block.signature()",
             "block.singature()",
-            "templates/fr/nudge/email.txt: line 19: 'singature' is undefined; the names are in README.md",
+            "templates/fr/nudge/email.txt: line {line}: 'singature' is undefined; the names are in README.md",
         ),
         (
             "fr/_common/words.txt",
             "{% if consumer %} {{ debtor.name }}{% endif %},",
             "{% if consumer %} {{ debtor.nom }}{% endif %},",
-            "templates/fr/_common/words.txt: line 39: 'nom' is undefined; the names are in README.md",
+            "templates/fr/_common/words.txt: line {line}: 'nom' is undefined; the names are in README.md",
         ),
         (
             "fr/nudge/sms.txt",
@@ -61,9 +62,9 @@ def test_a_fault_that_only_some_debtors_would_meet_is_found(
     copy: Path, file: str, old: str, new: str, problem: str
 ) -> None:
     """One line says file, line and what was expected, however rare the branch."""
-    spoil(copy / file, old, new)
+    line = spoil(copy / file, old, new)
     found = Wordings(copy).check({"nudge": ["email", "sms"]}, ["fr_FR"], [])
-    assert problem in found
+    assert problem.format(line=line) in found
 
 
 def test_a_notice_nobody_wrote_is_named_with_a_guess() -> None:
