@@ -202,7 +202,7 @@ def _plain(value: str, *, lines: bool) -> str:
 
 
 def _is_control(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn", "Zl", "Zp")
+    return unicodedata.category(character) in ("Cc", "Cs", "Co", "Zl", "Zp")
 
 
 def _is_local(host: str) -> bool:

@@ -119,7 +119,18 @@ def test_files_nobody_would_read_are_named(copy: Copy) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "# nothing\n", "just words", "- a\n- b", "a: &a [*a]", "\x00", "a: !!python/name:os.system x"]
+    "content",
+    [
+        "",
+        "# nothing\n",
+        "just words",
+        "- a\n- b",
+        "a: &a [*a]",
+        "\x00",
+        "a: !!python/name:os.system x",
+        "a: !!timestamp z",
+        "a: !!bool x",
+    ],
 )
 def test_no_file_can_break_the_check(copy: Copy, content: str) -> None:
     """Whatever a file holds, the answer is a list of problems."""

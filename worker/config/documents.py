@@ -41,9 +41,14 @@ class Document:
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain scalars are text unless they look exactly like one of a few things."""
+    """Plain scalars are text unless they look exactly like one of a few things; no tag makes them anything else."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  (PyYAML's own attribute)
+    yaml_constructors = {  # noqa: RUF012
+        tag: constructor
+        for tag, constructor in yaml.SafeLoader.yaml_constructors.items()
+        if tag is None or tag.rpartition(":")[2] in ("null", "bool", "int", "str", "seq", "map")
+    }
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:null", re.compile(r"^(null|~|)$"), ["n", "~", ""])
@@ -59,7 +64,7 @@ def read(path: Path) -> tuple[Document, list[str]]:
         return Document(path, None), [f"{path}: cannot be read: {error.strerror}"]
     try:
         return _parse(path, raw)
-    except (yaml.YAMLError, UnicodeError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, RecursionError) as error:
         return Document(path, None, raw), [f"{path}: not YAML: {_first_line(error)}"]
 
 
