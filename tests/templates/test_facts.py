@@ -146,6 +146,7 @@ def test_a_formal_notice_is_complete(locale: str) -> None:
         text = render("formal_notice", of=case(kind, locale), lines=invoices(count)).text
         text = text.replace("2 April 2026", "2 avril 2026")
         assert [fact for fact in facts if fact not in text] == [], (kind, count)
+        assert f"{today}\n\n" in text  # the letter's own date, on a line of its own
 
 
 @pytest.mark.parametrize("locale", LOCALES)
