@@ -89,7 +89,7 @@ class Wordings:
     ) -> Wording:
         """The words of that step on that channel, in the debtor's language.
 
-        `lines` are the invoices to list, oldest first, and may include credit notes. `deadline` is the date to ask
+        `lines` are the invoices to list, at least one, oldest first, and credit notes. `deadline` is the date to ask
         payment by. `firmer`: a promise was broken. `reference` tells this message from others and ends every SMS.
         `earlier` are the contacts so far and their channels. Raises WordingError.
         """
