@@ -2,7 +2,7 @@
 
 import re
 
-from twilio.twiml.voice_response import VoiceResponse  # type: ignore[import-untyped]
+from twilio.twiml.voice_response import VoiceResponse
 
 #: A natural voice per language. Twilio's own default is an English one, whatever the text.
 VOICES = {
@@ -33,6 +33,13 @@ def neutral_twiml(text: str, language: str, voice: str = "") -> str:
         voice = VOICES.get(language, f"Google.{language}-Standard-A")
     response = VoiceResponse()
     response.say(_UNSPEAKABLE.sub(" ", text), voice=voice, language=language)
+    response.hangup()
+    return str(response)
+
+
+def hangup_twiml() -> str:
+    """The document that says nothing and hangs up."""
+    response = VoiceResponse()
     response.hangup()
     return str(response)
 

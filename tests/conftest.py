@@ -21,12 +21,12 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Urls]:
 
 
 @pytest.fixture
-def store(servers: Urls) -> Iterator[Urls]:
+def store(servers: Urls) -> Urls:
     """The servers, empty."""
     for url in (servers.redis_url, servers.broker_url):
         with redis.Redis.from_url(url) as client:
             client.flushall()
-    yield servers
+    return servers
 
 
 MakeApp = Callable[..., App]

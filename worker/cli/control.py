@@ -1,0 +1,118 @@
+"""`relance check`, `status`, `pause`, `resume`: is it right, how is it, stop."""
+
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from worker.cli.show import Json, open_app, print_json, print_table
+
+if TYPE_CHECKING:
+    from worker.app import App
+    from worker.config import Config
+    from worker.status import Status
+
+Creditor = Annotated[str | None, typer.Option(help="Only this creditor's.")]
+Channel = Annotated[str | None, typer.Option(help="Only this channel.")]
+Strategy = Annotated[str | None, typer.Option(help="Only cases under this strategy.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this family."""
+    for command in (check, status, pause, resume):
+        app.command()(command)
+
+
+def check(as_json: Json = False) -> None:
+    """Validate all configuration, cross references and templates; say who carries what. Needs no store."""
+    from worker import config
+    from worker.app import TEMPLATES
+    from worker.config.environment import environment
+    from worker.providers import Providers
+    from worker.render import Wordings
+    from worker.status import routes
+
+    loaded = config.load(environment(os.environ).config, os.environ)
+    problems = Wordings(TEMPLATES).check(_notices(loaded), ("fr", "en"), loaded.creditors)
+    found = routes(loaded, Providers(loaded, os.environ))
+    if as_json:
+        print_json({"config": loaded.digest, "problems": problems, "routes": found})
+    else:
+        for line in problems:
+            typer.echo(line, err=True)
+        for line in found:
+            typer.echo(line)
+        typer.echo(f"configuration {loaded.digest}: {len(problems)} problems in the wording")
+    if problems:
+        raise typer.Exit(1)
+
+
+def _notices(loaded: "Config") -> dict[str, tuple[str, ...]]:
+    """A fallback can send any step by any channel, so every notice must have words for each."""
+    steps = [step for strategy in loaded.strategies.values() for step in strategy.steps]
+    return {step.notice: ("email", "sms", "voice", "task") for step in steps if step.notice}
+
+
+def status(as_json: Json = False) -> None:
+    """One screen: lag, queues, what is uncertain or paused, the clock, the providers."""
+    from worker.status import status as now
+
+    found = now(open_app())
+    if as_json:
+        print_json(found)
+        return
+    print_table(("", ""), _rows(found), "")
+
+
+def _rows(found: "Status") -> list[tuple[str, str]]:
+    next_look = found.next_look.isoformat(timespec="minutes") if found.next_look else "none"
+    pauses = "; ".join(f"{name}: {', '.join(scopes)}" for name, scopes in found.paused.items())
+    return [
+        ("clock", f"{found.clock}, {found.now.isoformat(timespec='seconds')}"),
+        ("configuration", found.config),
+        ("agenda", f"{found.lag.total_seconds():.0f} s behind, next look {next_look}"),
+        ("in flight", str(found.in_flight)),
+        ("queues", ", ".join(f"{name} {count}" for name, count in found.queues.items())),
+        ("uncertain", str(found.uncertain)),
+        ("rejected jobs", str(found.rejected)),
+        ("open tasks", str(found.tasks)),
+        ("paused", pauses or "nothing"),
+        *(("carries", line) for line in found.routes),
+    ]
+
+
+def pause(creditor: Creditor = None, channel: Channel = None, strategy: Strategy = None) -> None:
+    """The stop button: from the next `begin` on nothing goes out, until `relance resume`. Without options: nothing."""
+    from worker import operations
+
+    app = open_app()
+    names, scope = _scope(app, creditor, channel, strategy)
+    operations.pause(app, names, scope, everywhere=creditor is None)
+    typer.echo(f"paused: {scope} for {', '.join(names)}; calls already begun may still arrive")
+
+
+def resume(creditor: Creditor = None, channel: Channel = None, strategy: Strategy = None) -> None:
+    """Lift a pause: the same options as it was given."""
+    from worker import operations
+
+    app = open_app()
+    names, scope = _scope(app, creditor, channel, strategy)
+    if not operations.resume(app, names, scope, everywhere=creditor is None):
+        raise operations.NotPossible(f"{scope} was not paused for {', '.join(names)}")
+    typer.echo(f"resumed: {scope} for {', '.join(names)}; the cases are looked at again within five minutes")
+
+
+def _scope(app: "App", creditor: str | None, channel: str | None, strategy: str | None) -> tuple[list[str], str]:
+    from worker.operations import NotPossible, scope_of
+
+    for name, known in (
+        (creditor, app.config.creditors),
+        (channel, app.config.channels),
+        (strategy, app.config.strategies),
+    ):
+        if name is not None and name not in known:
+            raise NotPossible(f"{name!r} is not known; known: {', '.join(known)}")
+    if channel and strategy:
+        raise NotPossible("one of --channel and --strategy at a time")
+    scope = scope_of(creditor=creditor, channel=channel, strategy=strategy)
+    return [creditor] if creditor else list(app.config.creditors), scope

@@ -1,0 +1,149 @@
+"""`relance up`, `scheduler`, `worker`, `web`, `watch`, `sandbox`, `demo`: the processes."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from worker.app import App
+
+At = Annotated[
+    datetime | None,
+    typer.Option(
+        "--at",
+        formats=["%Y-%m-%dT%H:%M%z", "%Y-%m-%dT%H:%M:%S%z"],
+        help="Rehearse: the clock starts here (with offset).",
+    ),
+]
+Speed = Annotated[float | None, typer.Option("--speed", min=0.001, help="Rehearse: ladder seconds per real second.")]
+SkipIdle = Annotated[
+    bool, typer.Option("--skip-idle", help="In a rehearsal, jump over stretches without anything to do.")
+]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this family."""
+    for command in (up, scheduler, worker, web, watch, sandbox, demo):
+        app.command()(command)
+
+
+def up(at: At = None, speed: Speed = None, skip_idle: SkipIdle = False) -> None:
+    """Run everything here: scheduler and workers, and the embedded servers unless REDIS_URL is set."""
+    import os
+    from threading import Event
+
+    from worker import logs
+    from worker.up import run_all
+
+    logs.configure()
+    stop = Event()
+    _stop_on_signals(stop)
+    run_all(dict(os.environ), stop, at=at, speed=speed, skip_idle=skip_idle)
+
+
+def scheduler(at: At = None, speed: Speed = None, skip_idle: SkipIdle = False) -> None:
+    """Run a scheduler: agenda, decide, reserve, queue. Any number may run."""
+    from worker.operations import spread_pauses
+    from worker.scheduler import Scheduler
+
+    app = _open(at, speed)
+    spread_pauses(app)
+    beat = Scheduler(app, app.broker, skip_idle=skip_idle)
+    _stop_on_signals(beat.stop)
+    beat.run()
+
+
+def worker(
+    queues: Annotated[
+        str | None, typer.Option(help="Only these, separated by commas. Default: a process for each group.")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads per process.")] = 8,
+    at: At = None,
+    speed: Speed = None,
+) -> None:
+    """Run workers. With --queues this process works on them; without, one child per channel and one for jobs."""
+    from threading import Event
+
+    from worker.processes import run_worker
+    from worker.up import run_workers
+
+    stop = Event()
+    app = _open(at, speed)
+    _stop_on_signals(stop)
+    if queues is None:
+        run_workers(app, stop, threads=threads)
+        return
+    app.refuse_real_providers()
+    run_worker(app, app.broker, queues.split(","), threads, stop)
+
+
+def web() -> None:
+    """Run the web doors, on WEB_PORT (8000) of loopback: what providers fetch."""
+    from worker.web import serve
+
+    serve(_open(None, None))
+
+
+def watch(
+    until_ended: Annotated[bool, typer.Option("--until-ended", help="Stop when every case seen has ended.")] = False,
+) -> None:
+    """Print what happens as it happens, from the event stream alone. It holds personal data."""
+    from worker.cli.show import open_app
+    from worker.watch import follow_events
+
+    follow_events(open_app(), until_ended=until_ended)
+
+
+def sandbox(
+    log: Annotated[
+        Path | None, typer.Option(help="Where to log what the servers were asked and accepted (JSON lines).")
+    ] = None,
+    validate: Annotated[
+        Path | None, typer.Option(help="Hold every request against the providers' OpenAPI files in this folder.")
+    ] = None,
+    faults: Annotated[Path | None, typer.Option(help="Faults to start with (YAML or JSON).")] = None,
+    latency: Annotated[float, typer.Option(help="Seconds each answer takes.")] = 0.0,
+) -> None:
+    """Run local servers that speak like Twilio, SendGrid and an SMTP host, for staging; prints their URLs."""
+    from channels.sandbox import serve
+
+    serve(log=log, validate=validate, faults=faults, latency=latency)
+
+
+def demo() -> None:
+    """Rehearse the ladder on example debtors, on throw-away servers and sandbox providers, and print what happens."""
+    from worker.demo import run_demo
+
+    raise typer.Exit(run_demo())
+
+
+def _open(at: datetime | None, speed: float | None) -> "App":
+    """The parts of a long-lived process, and its first log line."""
+    import structlog
+
+    from worker import logs
+    from worker.app import App, Rehearsal
+    from worker.status import routes
+
+    logs.configure()
+    app = App(rehearsal=Rehearsal(at, speed))
+    log = structlog.get_logger("relance.main")
+    log.info(
+        "process.started",
+        clock="rehearsal" if app.clock.rehearsal else "real",
+        config=app.config.digest,
+        carries=routes(app.config, app.providers),
+    )
+    if not app.clock_heeded:
+        log.warning("clock.ignored", reason="the store holds a clock already, and that one counts")
+    return app
+
+
+def _stop_on_signals(stop: "Event") -> None:
+    from worker.processes import stop_on_signals
+
+    stop_on_signals(stop)

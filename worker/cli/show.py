@@ -1,0 +1,58 @@
+"""What the commands share: opening the parts, printing for people or for programs."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from worker.app import App
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+By = Annotated[str, typer.Option("--by", envvar="RELANCE_OPERATOR", help="Who does it; written into the history.")]
+
+
+def open_app() -> "App":
+    """The parts, for a command; whoever uses them is told when the stop button is pressed."""
+    from worker import logs
+    from worker.app import App
+    from worker.operations import paused
+
+    logs.configure(level=30)
+    app = App()
+    for creditor, scopes in paused(app).items():
+        typer.secho(f"PAUSED for {creditor}: {', '.join(scopes)} (see `relance resume`)", fg="yellow", err=True)
+    return app
+
+
+def print_json(value: object) -> None:
+    """As JSON, on standard output."""
+    typer.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
+    """As a table on a terminal, as tab-separated lines elsewhere; `empty` is said when there is no row."""
+    cells = [[str(cell) for cell in row] for row in rows]
+    if not cells:
+        typer.echo(empty)
+        return
+    console = Console()
+    if not console.is_terminal:
+        typer.echo("\n".join("\t".join(row) for row in [list(columns), *cells]))
+        return
+    table = Table(*columns)
+    for row in cells:
+        table.add_row(*row)
+    console.print(table)
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,169 @@
+"""What operators do: approve, settle, release, the stop button. Each is a commit like any other."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+import structlog
+
+from channels.base import Accepted, Unavailable
+from worker.app import App
+from worker.cases import Commit, Conflict, Keys, Stored, moment
+from worker.dunning.events import ApprovalGiven, Event, HoldReleased, TaskDone
+from worker.outcomes import record
+
+_log = structlog.get_logger("relance.operations")
+
+
+class NotPossible(Exception):
+    """What was asked for does not fit the case; the text says why and what would."""
+
+
+def load(app: App, case_id: str) -> Stored:
+    """The case of that id. Raises NotPossible."""
+    stored = app.cases.load(case_id) if "-" in case_id else None
+    if stored is None:
+        raise NotPossible(f"there is no case {case_id!r} (see `relance case list`)")
+    return stored
+
+
+def approve(app: App, case_id: str, step: str, by: str) -> None:
+    """A person agrees that a step may go out. Raises NotPossible for a step that is not waiting for that."""
+    stored = load(app, case_id)
+    known = app.config.strategies[stored.case.strategy].step(step)
+    if known is None or not known.approval:
+        wanting = [s.name for s in app.config.strategies[stored.case.strategy].steps if s.approval]
+        raise NotPossible(f"{step!r} is not a step that needs approval (those are: {', '.join(wanting)})")
+    if stored.case.ended:
+        raise NotPossible(f"the case has ended: {stored.case.ended.reason}")
+    _change(app, case_id, lambda now: [ApprovalGiven(at=now, step=step, by=by)])
+    _log.info("approval.given", case=case_id, step=step)
+
+
+def release(app: App, case_id: str, reason: str | None, by: str) -> None:
+    """Lift the holds of a case, or those of one reason. The rules place again what still holds."""
+    load(app, case_id)
+    _change(app, case_id, lambda now: [HoldReleased(at=now, reason=reason, by=by)])
+
+
+def settle(app: App, attempt: str, *, went: bool, by: str) -> bool:
+    """A person knows what became of an uncertain message. False if it was not uncertain any more."""
+    now = app.clock.now()
+    outcome = Accepted("", "settled by a person") if went else Unavailable("down", "settled", "settled by a person")
+    return record(app, attempt, outcome, now, by=by)
+
+
+def uncertain_attempts(app: App) -> list[tuple[str, datetime]]:
+    """The attempts of which nobody knows whether they went, and since when."""
+    found: list[tuple[str, datetime]] = []
+    for creditor in app.config.creditors:
+        entries = cast("list[tuple[str, float]]", app.client.zrange(Keys(creditor).uncertain, 0, -1, withscores=True))
+        found += [(attempt, moment(score)) for attempt, score in entries]
+    return sorted(found, key=lambda entry: entry[1])
+
+
+def _change(app: App, case_id: str, events: Callable[[datetime], list[Event]]) -> None:
+    while True:
+        now = app.clock.now()
+        stored = load(app, case_id)
+        commit = Commit(stored.case.creditor)
+        commit.change(stored, events(now))
+        commit.look_now(case_id, now)
+        try:
+            app.cases.commit(commit)
+        except Conflict:
+            continue
+        return
+
+
+# ---- tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """Something a person is to do; `at` in ladder time."""
+
+    id: str
+    case: str
+    kind: str
+    title: str
+    text: str
+    at: datetime
+
+
+def tasks(app: App, creditors: Iterable[str]) -> list[Task]:
+    """What is to be done, oldest first."""
+    found = []
+    for creditor in creditors:
+        entries = cast("dict[str, str]", app.client.hgetall(Keys(creditor).tasks))
+        for task_id, entry in entries.items():
+            fields = json.loads(entry)
+            found.append(Task(id=task_id, **{**fields, "at": datetime.fromisoformat(fields["at"])}))
+    return sorted(found, key=lambda task: (task.at, task.id))
+
+
+def finish_task(app: App, task_id: str, by: str) -> None:
+    """It is done. Raises NotPossible for a task that is not on the list."""
+    case_id = task_id.rpartition(".")[0]
+    creditor = case_id.partition("-")[0]
+    while True:
+        if not app.client.hexists(Keys(creditor).tasks, task_id):
+            raise NotPossible(f"there is no task {task_id!r} (see `relance tasks list`)")
+        stored = load(app, case_id)
+        commit = Commit(creditor)
+        commit.change(stored, [TaskDone(at=app.clock.now(), task=task_id, by=by)])
+        commit.op("HDEL", commit.keys.tasks, task_id)
+        try:
+            app.cases.commit(commit)
+        except Conflict:
+            continue
+        return
+
+
+# ---- the stop button
+
+#: Pauses of everything, kept for creditors that are configured later.
+_PAUSED_ALL = "relance:paused"
+
+
+def scope_of(*, creditor: str | None, channel: str | None, strategy: str | None) -> str:
+    """The name of what a pause covers, within a creditor."""
+    if channel:
+        return f"channel:{channel}"
+    if strategy:
+        return f"strategy:{strategy}"
+    return "creditor" if creditor else "all"
+
+
+def pause(app: App, creditors: Sequence[str], scope: str, *, everywhere: bool) -> None:
+    """From the next `begin` on nothing in that scope goes out, until `resume`."""
+    since = app.clock.real().isoformat()
+    if everywhere:
+        app.client.hset(_PAUSED_ALL, scope, since)
+    for creditor in creditors:
+        app.client.hset(Keys(creditor).paused, scope, since)
+    _log.warning("pause.begun", creditors=list(creditors), scope=scope)
+
+
+def resume(app: App, creditors: Sequence[str], scope: str, *, everywhere: bool) -> int:
+    """Lift the pause; returns how many creditors it had covered."""
+    if everywhere:
+        app.client.hdel(_PAUSED_ALL, scope)
+    lifted = sum(int(app.client.hdel(Keys(creditor).paused, scope)) for creditor in creditors)
+    _log.warning("pause.ended", creditors=list(creditors), scope=scope)
+    return lifted
+
+
+def spread_pauses(app: App) -> None:
+    """A creditor configured after everything was paused is paused too."""
+    for scope, since in cast("dict[str, str]", app.client.hgetall(_PAUSED_ALL)).items():
+        for creditor in app.config.creditors:
+            app.client.hsetnx(Keys(creditor).paused, scope, since)
+
+
+def paused(app: App) -> dict[str, list[str]]:
+    """What is paused, by creditor; empty when nothing is."""
+    found = {name: sorted(cast("list[str]", app.client.hkeys(Keys(name).paused))) for name in app.config.creditors}
+    return {name: scopes for name, scopes in found.items() if scopes}

@@ -1,0 +1,74 @@
+"""One screen: how the whole is doing, and who carries what."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from channels.base import ConfigurationError
+from worker.app import App
+from worker.config import Config
+from worker.operations import paused, tasks, uncertain_attempts
+from worker.providers import OUTBOX, Providers, Route
+from worker.queues import FACTS, REMINDERS
+from worker.rejected import RejectedJobs
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """`lag`: how long the earliest agenda entry is overdue; `next_look`: when it is, if it is not."""
+
+    clock: str
+    now: datetime
+    config: str
+    next_look: datetime | None
+    lag: timedelta
+    in_flight: int
+    queues: dict[str, int]
+    uncertain: int
+    rejected: int
+    tasks: int
+    paused: dict[str, list[str]]
+    routes: tuple[str, ...]
+
+
+def status(app: App) -> Status:
+    """How it is now."""
+    now = app.clock.now()
+    due = min(app.cases.next_due(app.config.creditors).values(), default=None)
+    return Status(
+        clock="rehearsal" if app.clock.rehearsal else "real",
+        now=now,
+        config=app.config.digest,
+        next_look=due,
+        lag=max(timedelta(), now - due) if due else timedelta(),
+        in_flight=app.cases.in_flight(app.config.creditors),
+        queues={name: app.broker.waiting(name) for name in (REMINDERS, FACTS, *app.config.channels)},
+        uncertain=len(uncertain_attempts(app)),
+        rejected=RejectedJobs(app.client).count(),
+        tasks=len(tasks(app, app.config.creditors)),
+        paused=paused(app),
+        routes=tuple(routes(app.config, app.providers)),
+    )
+
+
+def routes(config: Config, providers: Providers) -> list[str]:
+    """A line per creditor and channel: who carries it, whether that reaches people, and what is missing."""
+    return [
+        f"{creditor}: {channel} -> {_words(providers, providers.route(creditor, channel))}"
+        for creditor in config.creditors
+        for channel in config.channels
+    ]
+
+
+def _words(providers: Providers, route: Route) -> str:
+    names = ", ".join(f"{name} ({_reach(providers, name)})" for name in route.providers)
+    missing = "; ".join(f"{name} lacks {', '.join(variables)}" for name, variables in route.missing.items())
+    return f"{names} [{missing}]" if missing else names
+
+
+def _reach(providers: Providers, name: str) -> str:
+    if name == OUTBOX:
+        return "writes files"
+    try:
+        return "reaches people" if providers.get(name).real else "reaches nobody outside"
+    except ConfigurationError as error:
+        return f"cannot work: {error}"

@@ -1,0 +1,46 @@
+"""`relance up` and `relance worker`: which children there are."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from threading import Event
+
+from worker.app import VAR, App, Rehearsal
+from worker.config.environment import environment
+from worker.embedded import Embedded, Urls
+from worker.processes import Supervisor, worker_groups
+
+
+def run_all(
+    environ: Mapping[str, str], stop: Event, *, at: datetime | None, speed: float | None, skip_idle: bool
+) -> None:
+    """Servers, scheduler, workers; until `stop` is set. The servers are started first and stopped last, gently."""
+    if environment(environ).redis_url:
+        _run_children(environ, stop, at=at, speed=speed, skip_idle=skip_idle)
+        return
+    with Embedded(VAR) as urls:
+        _run_children(_with_servers(environ, urls), stop, at=at, speed=speed, skip_idle=skip_idle)
+
+
+def _with_servers(environ: Mapping[str, str], urls: Urls) -> dict[str, str]:
+    return {**environ, "REDIS_URL": urls.redis_url, "BROKER_URL": urls.broker_url}
+
+
+def _run_children(
+    environ: Mapping[str, str], stop: Event, *, at: datetime | None, speed: float | None, skip_idle: bool
+) -> None:
+    app = App(environ, Rehearsal(at, speed))
+    commands: dict[str, tuple[str, ...]] = {"scheduler": ("scheduler", *(["--skip-idle"] if skip_idle else []))}
+    commands |= {name: ("worker", "--queues", ",".join(queues)) for name, queues in worker_groups(app).items()}
+    if app.environment.public_url:
+        commands["web"] = ("web",)
+    app.close()
+    Supervisor(commands, environ).run(stop)
+
+
+def run_workers(app: App, stop: Event, *, threads: int) -> None:
+    """One child per group of queues."""
+    commands = {
+        name: ("worker", "--threads", str(threads), "--queues", ",".join(queues))
+        for name, queues in worker_groups(app).items()
+    }
+    Supervisor(commands, app.environ).run(stop)

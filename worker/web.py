@@ -1,0 +1,84 @@
+"""The web doors. For now the two that calls need: what a call says, and whether we are there.
+
+Signatures are computed over PUBLIC_URL, never over Host or X-Forwarded-*; without it, or a token, there is no door.
+"""
+
+import os
+
+import structlog
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from starlette.concurrency import run_in_threadpool
+from twilio.request_validator import RequestValidator
+
+from channels.settings import secret
+from channels.twiml import hangup_twiml, neutral_twiml
+from worker.app import App
+from worker.cases import Seen
+from worker.dunning.model import StepRun, parse_attempt_id
+from worker.messages import prepare
+from worker.store import AWAY
+
+_log = structlog.get_logger("relance.web")
+_XML = "text/xml"
+
+
+def create(app: App) -> FastAPI:
+    """The doors, on these parts."""
+    doors = FastAPI(title="relance", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @doors.get("/healthz")
+    def healthz() -> dict[str, str]:
+        """The process answers."""
+        return {"status": "ok"}
+
+    @doors.post("/webhooks/twilio/voice/{attempt}")
+    async def voice(attempt: str, request: Request) -> Response:
+        """What the call says: the neutral message, or nothing when the call should not have been placed any more."""
+        form = {key: str(value) for key, value in (await request.form()).items()}
+        signature = request.headers.get("X-Twilio-Signature", "")
+        return await run_in_threadpool(_voice, app, attempt, form, signature)
+
+    return doors
+
+
+def _voice(app: App, attempt: str, form: dict[str, str], signature: str) -> Response:
+    token = secret(app.environ, "TWILIO_AUTH_TOKEN")
+    if not (token and app.environment.public_url):
+        return Response(status_code=404)
+    url = f"{app.environment.public_url}/webhooks/twilio/voice/{attempt}"
+    if not RequestValidator(token).validate(url, form, signature):
+        _log.warning("webhook.forged", door="twilio/voice")
+        return Response(status_code=403)
+    try:
+        return Response(_script(app, attempt), media_type=_XML)
+    except AWAY as error:
+        _log.warning("store.away", error=type(error).__name__)
+        return Response(status_code=503)
+
+
+def _script(app: App, attempt: str) -> str:
+    """The call's document. A call whose case was paid, held or superseded meanwhile hangs up in silence."""
+    try:
+        case_id, number = parse_attempt_id(attempt)
+    except ValueError:
+        return hangup_twiml()
+    seen = app.cases.see(case_id) if "-" in case_id else None
+    found = seen.case.find_attempt(number) if seen else None
+    if seen is None or found is None or not _stands(seen, found[0]):
+        _log.info("call.silenced", attempt=attempt)
+        return hangup_twiml()
+    message = prepare(app, seen.case, found[0], "voice", number, app.clock.now()).message
+    return neutral_twiml(message.text, message.language)
+
+
+def _stands(seen: Seen, run: StepRun) -> bool:
+    case = seen.case
+    return not case.ended and case.case_hold() is None and any(i.number == run.anchor for i in case.chased())
+
+
+def serve(app: App) -> None:
+    """Serve on WEB_PORT (8000) of WEB_HOST (loopback) until stopped."""
+    host, port = os.environ.get("WEB_HOST", "127.0.0.1"), int(os.environ.get("WEB_PORT", "8000"))
+    _log.info("web.started", host=host, port=port)
+    uvicorn.run(create(app), host=host, port=port, log_config=None, access_log=False)
