@@ -223,7 +223,7 @@ def _locale(name: str) -> Locale:
 
 
 def _wording(*, text: str, subject: str = "", html: str = "") -> Wording:
-    words = subject if html else text
+    words = subject or text
     return Wording(
         subject=subject,
         text=text,
