@@ -14,6 +14,7 @@ from secrets import token_hex
 from typing import Any, cast
 
 import redis
+import structlog
 
 from worker.codec import decode_case, decode_event, encode_case, encode_event
 from worker.dunning.contact import Contact
@@ -23,14 +24,23 @@ from worker.dunning.model import Case, creditor_of
 
 Client = redis.Redis
 
+#: How long a server may take to write a reservation to its disk, in milliseconds.
+DURABLE_WITHIN_MS = 1000
+
 #: How many entries a creditor's event stream keeps, about.
 STREAM_LENGTH = 100_000
 
 _SCRIPTS = Path(__file__).parent
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_log = structlog.get_logger("relance.store")
 
 
 class Conflict(Exception):
     """Somebody else wrote first: read again, decide again."""
+
+
+class NotDurable(Exception):
+    """The commit happened, but the server did not say in time that it is on disk."""
 
 
 class Refused(Exception):
@@ -73,8 +83,8 @@ class Claimed:
 
 
 def millis(moment: datetime) -> int:
-    """A moment as a sorted set's score."""
-    return int(moment.timestamp() * 1000)
+    """A moment as a sorted set's score, rounded up: what waits until a moment must not be woken before it."""
+    return -((_EPOCH - moment) // timedelta(milliseconds=1))
 
 
 def moment(score: float | str) -> datetime:
@@ -217,21 +227,19 @@ class Cases:
     def commit(self, commit: Commit, *, durable: bool = False) -> None:
         """Do it, once. With `durable`, return only when it is on disk (`WAITAOF` on the same connection).
 
-        Raises `Conflict`, `Refused`, or redis errors; after a lost answer the same commit may be given again.
+        Raises `Conflict`, `Refused`, `NotDurable` (it happened, and may be lost), or redis errors; after a lost answer
+        the same commit may be given again.
         """
         keys, plan = commit.request()
+        if not durable:
+            _check(self._commit(keys=keys, args=[plan]))
+            return
         with self.client.pipeline(transaction=False) as pipe:
             self._commit(keys=keys, args=[plan], client=pipe)
-            if durable:
-                pipe.waitaof(1, 0, 1000)
-            answers = pipe.execute(raise_on_error=False)
-        answer = answers[0]
-        if isinstance(answer, Exception):
-            raise answer
-        if answer[0] == "conflict":
-            raise Conflict
-        if answer[0] == "refused":
-            raise Refused(answer[1], answer[2])
+            pipe.waitaof(1, 0, DURABLE_WITHIN_MS)
+            answer, on_disk = pipe.execute(raise_on_error=False)
+        _check(answer)
+        _check_durable(on_disk)
 
     # ---- reading
 
@@ -297,7 +305,7 @@ class Cases:
         keys = Keys(creditor)
         answer = self._claim(
             keys=[keys.agenda, keys.in_flight, keys.paused],
-            args=[millis(now), millis(real), millis(real + lease), limit],
+            args=[int(now.timestamp() * 1000), int(real.timestamp() * 1000), millis(real + lease), limit],
         )
         pairs = zip(answer[1::2], answer[2::2], strict=True)
         return [Claimed(case_id, moment(score)) for case_id, score in pairs], int(answer[0])
@@ -317,6 +325,26 @@ class Cases:
             for name in creditors:
                 pipe.zcard(Keys(name).in_flight)
             return sum(pipe.execute())
+
+
+def _check(answer: Any) -> None:
+    """Raises what `commit.lua` answered, unless that is "ok" or "repeated"."""
+    if isinstance(answer, Exception):
+        raise answer
+    if answer[0] == "conflict":
+        raise Conflict
+    if answer[0] == "refused":
+        raise Refused(answer[1], answer[2])
+
+
+def _check_durable(answer: Any) -> None:
+    """A server that keeps no append-only file, or is older than WAITAOF, was chosen so: it is named, not refused."""
+    if isinstance(answer, redis.ResponseError):
+        _log.warning("store.not_durable", error=str(answer).partition(" ")[0])
+    elif isinstance(answer, Exception):
+        raise answer
+    elif answer[0] < 1:
+        raise NotDurable
 
 
 def _parse(value: str | None) -> Stored | None:
