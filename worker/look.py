@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -156,13 +156,25 @@ def open_task(commit: Commit, case: Case, event: TaskOpened) -> None:
     commit.op("HSET", commit.keys.tasks, event.task, json.dumps(entry, ensure_ascii=False))
 
 
-def failure(seen: Seen, at: datetime, place: str, *first: Event) -> Commit:
-    """The commit of a look or a rendering that raised; `first` are events that go before."""
-    events: list[Event] = [*first, LookFailed(at=at, place=place)]
-    if seen.case.failures + 1 >= FAILURES:
-        events.append(HoldPlaced(at=at, hold=Hold(reason="error", since=at, note=place)))
+def failures_in_a_row(history: Sequence[Event]) -> int:
+    """How often looking or rendering has failed since anything else happened; a reservation given back is nothing."""
+    count = 0
+    for event in reversed(history):
+        if isinstance(event, LookFailed):
+            count += 1
+        elif not isinstance(event, AttemptReserved | AttemptReleased):
+            break
+    return count
+
+
+def failure(seen: Seen, at: datetime, place: str, *first: Event, before: int) -> Commit:
+    """The commit of a look or a rendering that raised, as it had `before` times; `first` are events that go before."""
+    events: tuple[Event, ...] = (*first, LookFailed(at=at, place=place))
+    if before + 1 >= FAILURES:
+        events = (*events, HoldPlaced(at=at, hold=Hold(reason="error", since=at, note=place)))
     commit = Commit(seen.case.creditor)
     case = commit.change(seen.stored, events)
+    log_contacts(commit, case, events, at)
     commit.unlease(case.id)
     commit.look_at(case.id, at + FAILURE_PAUSE)
     return commit

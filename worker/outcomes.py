@@ -24,9 +24,10 @@ from worker.dunning.events import (
     TaskOpened,
 )
 from worker.dunning.ladder import decide
-from worker.dunning.model import Hold, Send, StepRun, attempt_id, parse_attempt_id
+from worker.dunning.model import Case, Hold, Send, StepRun, attempt_id, parse_attempt_id
+from worker.logs import place_of
 from worker.look import announce, forget_contact, mark_uncertain, open_task, settle_agenda
-from worker.messages import prepare
+from worker.messages import NothingToSay, prepare
 from worker.store import until_it_answers
 
 Outcome = Accepted | ChannelError
@@ -84,12 +85,21 @@ def _commit(app: App, known: _Known, outcome: Outcome) -> Commit:
             mark_uncertain(commit, case, event)
         elif isinstance(event, AttemptRejected | AttemptUnavailable):
             forget_contact(commit, case, known.send.attempt)
-    decision = decide(case, app.config.strategies[case.strategy], known.now, app.around(known.seen))
-    wait = decision if isinstance(decision, Wait) else None
+    wait = _wait(app, case, known)
     settle_agenda(commit, case, wait, known.now)
     if wait:
         announce(commit, known.seen.stored.version + 1, case, wait, known.now)
     return commit
+
+
+def _wait(app: App, case: Case, known: _Known) -> Wait | None:
+    """Until when the case can be left; None: look at once. An outcome is stored, whatever the rules make of it."""
+    try:
+        decision = decide(case, app.config.strategies[case.strategy], known.now, app.around(known.seen))
+    except Exception as error:
+        _log.error("look.failed", case=case.id, place=place_of(error), error=type(error).__name__)
+        return None
+    return decision if isinstance(decision, Wait) else None
 
 
 def _events(app: App, known: _Known, outcome: Outcome) -> list[Event]:
@@ -117,13 +127,19 @@ def _events(app: App, known: _Known, outcome: Outcome) -> list[Event]:
 
 
 def _task(app: App, known: _Known) -> list[Event]:
-    """On the channel `task`, what was accepted is for a person to do."""
+    """On the channel `task`, what was accepted is for a person to do, unless the debt was paid meanwhile."""
     if known.send.channel != "task":
         return []
     case, number = known.seen.case, known.send.attempt
-    wording = prepare(app, case, known.run, "task", number, known.now).wording
-    task = attempt_id(case, number)
-    return [TaskOpened(at=known.now, task=task, kind=known.run.step, title=wording.subject, text=wording.text)]
+    title, text = known.run.step, ""
+    try:
+        wording = prepare(app, case, known.run, "task", number, known.now).wording
+        title, text = wording.subject, wording.text
+    except NothingToSay:
+        return []
+    except Exception as error:
+        _log.error("render.failed", attempt=attempt_id(case, number), place=place_of(error), error=type(error).__name__)
+    return [TaskOpened(at=known.now, task=attempt_id(case, number), kind=known.run.step, title=title, text=text)]
 
 
 def _backoff(app: App, known: _Known, outcome: Unavailable) -> timedelta:

@@ -17,7 +17,7 @@ from worker.clock import RehearsalClock
 from worker.dunning.decision import HandOver
 from worker.dunning.events import TaskOpened
 from worker.logs import log_events, place_of
-from worker.look import Outlook, failure, follow, write
+from worker.look import Outlook, failure, failures_in_a_row, follow, write
 from worker.messages import wording_of
 from worker.queues import Queues, send_message
 from worker.store import AWAY
@@ -72,7 +72,7 @@ class Scheduler:
         return looked
 
     def _room(self) -> int:
-        return ROOM - max(self.queues.waiting(channel) for channel in self.app.config.channels)
+        return max(0, ROOM - max(self.queues.waiting(channel) for channel in self.app.config.channels))
 
     def _serve(self, creditor: str, now: datetime, limit: int) -> int:
         real = self.app.clock.real()
@@ -93,11 +93,11 @@ class Scheduler:
                 return
             try:
                 outlook = self._outlook(seen, at)
+                commit = self._commit(seen, outlook, at)
             except Exception as error:
-                self._fail(seen, at, error)
-                return
+                outlook, commit = Outlook((), seen.case), self._failure(seen, at, error)
             try:
-                self.app.cases.commit(self._commit(seen, outlook, at))
+                self.app.cases.commit(commit)
             except (Conflict, Refused):
                 continue
             self._carry_out(outlook, at)
@@ -134,11 +134,11 @@ class Scheduler:
         for channel, attempt in outlook.attempts:
             self.queues.enqueue(send_message(channel, attempt, at if self.app.clock.rehearsal else None))
 
-    def _fail(self, seen: Seen, at: datetime, error: Exception) -> None:
+    def _failure(self, seen: Seen, at: datetime, error: Exception) -> Commit:
         """Count it on the case; the third in a row holds it with its place. No silent loop."""
         place = place_of(error)
         _log.error("look.failed", case=seen.case.id, place=place, error=type(error).__name__)
-        self.app.cases.commit(failure(seen, at, place))
+        return failure(seen, at, place, before=failures_in_a_row(self.app.cases.history(seen.case.id)))
 
     def _skip(self) -> None:
         """In a rehearsal, let the clock jump to the next agenda entry once nothing is going on anywhere."""

@@ -12,14 +12,14 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from channels.base import Accepted, Channel, ChannelError, ConfigurationError, Unavailable
+from channels.base import Accepted, Channel, ChannelError, ConfigurationError, Unavailable, Uncertain
 from worker.app import App
-from worker.cases import Commit, Conflict, Refused, Seen
+from worker.cases import Commit, Conflict, NotDurable, Refused, Seen
 from worker.dunning.events import AttemptBegun, AttemptReleased
 from worker.dunning.ladder import may_send
 from worker.dunning.model import Send, StepRun, attempt_id, parse_attempt_id
 from worker.logs import place_of
-from worker.look import failure, forget_contact, settle_agenda
+from worker.look import failure, failures_in_a_row, forget_contact, settle_agenda
 from worker.messages import NothingToSay, Prepared, prepare
 from worker.outcomes import Outcome, record
 
@@ -72,6 +72,9 @@ def deliver(app: App, attempt: str, at: datetime | None) -> None:
             begun = begin(app, trying, prepared, channel)
         except (Conflict, Refused):
             continue  # the facts moved, or somebody pressed the stop button: look again with fresh eyes
+        except NotDurable:
+            record(app, attempt, Unavailable("down", "not_durable", "the store's disk is slow"), trying.now)
+            return
         record(app, attempt, call(channel, prepared, trying, begun), trying.now)
         return
     _log.warning("attempt.contended", attempt=attempt)
@@ -90,12 +93,12 @@ def _read(app: App, attempt: str, now: datetime) -> Try | None:
 def render(app: App, trying: Try) -> Prepared:
     """The message as it reads now, if it may leave at all. Raises NotNow, and what rendering raises."""
     case, send = trying.seen.case, trying.send
+    if send.config != app.config.digest:  # before anything is read in it
+        raise NotNow("configuration changed")
     strategy = app.config.strategies[case.strategy]
     reason = may_send(case, strategy, trying.run, send.channel, trying.now, app.around(trying.seen))
     if reason:
         raise NotNow(reason)
-    if send.config != app.config.digest:
-        raise NotNow("configuration changed")
     try:
         return prepare(app, case, trying.run, send.channel, send.attempt, trying.now)
     except NothingToSay:
@@ -105,7 +108,8 @@ def render(app: App, trying: Try) -> Prepared:
 def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> float:
     """The last look and `sending`, in one script, on disk. Returns when, by the monotonic clock.
 
-    Raises Conflict when the facts moved since the message was rendered, Refused when something is paused.
+    Raises Conflict when the facts moved since the message was rendered, Refused when something is paused, NotDurable
+    when it may not be on disk.
     """
     case, real = trying.seen.case, app.clock.real()
     event = AttemptBegun(
@@ -136,6 +140,9 @@ def call(channel: Channel, prepared: Prepared, trying: Try, begun: float) -> Out
         outcome: Outcome = channel.send(prepared.message)
     except ChannelError as error:
         outcome = error
+    except Exception as error:
+        _log.error("provider.failed", provider=trying.send.provider, place=place_of(error), error=type(error).__name__)
+        outcome = Uncertain(type(error).__name__, "the adapter raised what it should not")
     _log.info(
         f"attempt.{type(outcome).__name__.lower()}",
         attempt=trying.attempt,
@@ -173,6 +180,7 @@ def _fail(app: App, trying: Try, error: Exception) -> None:
     _log.error("render.failed", attempt=trying.attempt, place=place, error=type(error).__name__)
     released = AttemptReleased(at=trying.now, attempt=trying.send.attempt, why="could not be rendered")
     try:
-        app.cases.commit(failure(trying.seen, trying.now, place, released))
+        count = failures_in_a_row(app.cases.history(trying.seen.case.id))
+        app.cases.commit(failure(trying.seen, trying.now, place, released, before=count))
     except Conflict:
         return  # its lease runs out
