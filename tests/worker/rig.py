@@ -1,0 +1,252 @@
+"""Real parts, put together so that a test can stop between any two of them.
+
+A `Rig` drives the functions that scheduler and workers run, on a real store and a real broker, with the outbox as the
+provider. `Tapped` providers call back before and after each send; a `Tripwire` cuts the wire to the store.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import redis
+
+from channels.base import Accepted, Channel, ChannelError, Message
+from worker.app import App
+from worker.cases import Keys
+from worker.clock import Clock, RehearsalClock
+from worker.dunning.events import Event
+from worker.dunning.model import Case, attempt_id
+from worker.intake import Taken, take
+from worker.providers import Providers
+from worker.scheduler import Scheduler
+from worker.sending import deliver
+
+from .payloads import fact, reminder
+
+PARIS = ZoneInfo("Europe/Paris")
+#: A Wednesday at ten: the day after `payloads.reminder`'s invoice was due, in the window of `b2b`.
+MORNING = datetime(2026, 4, 1, 10, tzinfo=PARIS)
+#: When upstream's books said so, unless a test says otherwise.
+ENQUEUED = datetime(2026, 3, 31, 9, tzinfo=PARIS)
+
+Hook = Callable[[], object]
+
+
+class Tapped:
+    """A provider that counts what it is given, and lets a test act before and after, or answer in its place."""
+
+    def __init__(self, inner: Channel) -> None:
+        self._inner = inner
+        self.real, self.bound = inner.real, inner.bound
+        self.messages: list[Message] = []
+        self.before: Hook = lambda: None
+        self.after: Hook = lambda: None
+        self.answers: list[ChannelError] = []
+
+    def send(self, message: Message) -> Accepted:
+        """As the provider behind it, unless an answer was prepared."""
+        self.before()
+        self.messages.append(message)
+        if self.answers:
+            raise self.answers.pop(0)
+        accepted = self._inner.send(message)
+        self.after()
+        return accepted
+
+
+class TappedProviders(Providers):
+    """The configured providers, each of them tapped; `got` is called when one is fetched: rendered, not begun."""
+
+    def __init__(self, app: App) -> None:
+        super().__init__(app.config, app.environ)
+        self.taps: dict[str, Tapped] = {}
+        self.got: Hook = lambda: None
+
+    def get(self, name: str) -> Tapped:
+        """The tapped provider."""
+        self.got()
+        if name not in self.taps:
+            self.taps[name] = Tapped(super().get(name))
+        return self.taps[name]
+
+
+class Later:
+    """A clock whose real time is ahead: leases have run out. Ladder time is another clock's."""
+
+    def __init__(self, clock: Clock, ahead: timedelta) -> None:
+        self._clock, self._ahead = clock, ahead
+        self.rehearsal = clock.rehearsal
+
+    def now(self) -> datetime:
+        """Ladder time, as it was."""
+        return self._clock.now()
+
+    def real(self) -> datetime:
+        """Real time, ahead."""
+        return self._clock.real() + self._ahead
+
+    def ladder_after(self, wait: timedelta) -> datetime:
+        """As the clock behind it."""
+        return self._clock.ladder_after(wait)
+
+
+class Rig:
+    """One app, its scheduler and its outbox, to be moved by hand."""
+
+    def __init__(self, app: App) -> None:
+        self.app = app
+        self.providers = TappedProviders(app)
+        app.providers = self.providers
+        self.scheduler = Scheduler(app, app.broker)
+
+    @property
+    def tap(self) -> Tapped:
+        """The outbox."""
+        self.providers.get("outbox")
+        return self.providers.taps["outbox"]
+
+    def take(self, payload: dict[str, Any], at: datetime = ENQUEUED) -> Taken:
+        """Take a job in, as enqueued at that moment."""
+        return take(self.app, payload, enqueued_at=at)
+
+    def open(self, **changes: Any) -> Case:
+        """Open a case with `payloads.reminder`, changed so; returns it."""
+        return self.case(self.take(reminder(**changes)).cases[0])
+
+    def pay(self, amount: str = "1200.50", job_id: str = "pay-1", **fields: Any) -> Taken:
+        """The invoice of `payloads.reminder` is paid, later than anything known."""
+        about = {} if "case" in fields else {"invoice": "F-2026/001"}
+        named = {**about, "amount": amount, "currency": "EUR", **fields}
+        return self.take(fact("payment_received", job_id=job_id, **named), ENQUEUED + timedelta(hours=3))
+
+    def case(self, case_id: str) -> Case:
+        """The case as stored."""
+        stored = self.app.cases.load(case_id)
+        assert stored is not None
+        return stored.case
+
+    def history(self, case: Case) -> list[Event]:
+        """Its events."""
+        return self.app.cases.history(case.id)
+
+    def kinds(self, case: Case) -> list[str]:
+        """The names of its events."""
+        return [type(event).__name__ for event in self.history(case)]
+
+    def reserved(self, case: Case) -> list[str]:
+        """The ids of attempts nobody has begun."""
+        return [attempt_id(case, s.attempt) for _, s in self.case(case.id).open_sends() if s.status == "reserved"]
+
+    def reserve(self, case: Case) -> str:
+        """Tick until one attempt is reserved; its id."""
+        self.scheduler.tick()
+        (attempt,) = self.reserved(case)
+        return attempt
+
+    def deliver(self, case: Case) -> None:
+        """Send what is reserved, as the channel's worker would."""
+        for attempt in self.reserved(case):
+            deliver(self.app, attempt, None)
+
+    def settle(self, case: Case, rounds: int = 6) -> None:
+        """Let scheduler and workers go on until nothing happens at this moment."""
+        for _ in range(rounds):
+            self.scheduler.tick()
+            self.deliver(case)
+
+    def jump(self, moment: datetime) -> None:
+        """Let it be that moment (a rehearsal)."""
+        clock = self.app.clock
+        assert isinstance(clock, RehearsalClock)
+        clock.skip_to(moment)
+
+    def lose_leases(self, ahead: timedelta = timedelta(minutes=10)) -> None:
+        """Let so much real time pass that every lease has run out."""
+        self.app.clock = Later(self.app.clock, ahead)
+
+    def next_look(self, case: Case) -> datetime | None:
+        """When the agenda has the case."""
+        score = self.app.client.zscore(Keys(case.creditor).agenda, case.id)
+        return datetime.fromtimestamp(score / 1000, UTC) if isinstance(score, float) else None
+
+    def in_flight(self, case: Case) -> bool:
+        """Is somebody on it?"""
+        return self.app.client.zscore(Keys(case.creditor).in_flight, case.id) is not None
+
+    def contacts(self, case: Case) -> list[str]:
+        """The debtor's contact log."""
+        members: Any = self.app.client.zrange(Keys(case.creditor).contacts(case.id), 0, -1)
+        return list(members)
+
+
+def outbox(folder: Path) -> list[dict[str, Any]]:
+    """What the outbox accepted."""
+    log = folder / "var" / "outbox" / "messages.jsonl"
+    return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def invoice(number: str, due_on: date, amount: str = "100.00", **more: Any) -> dict[str, Any]:
+    """An invoice as upstream writes it."""
+    issued = due_on - timedelta(days=30)
+    return {
+        "number": number,
+        "issued_on": issued.isoformat(),
+        "due_on": due_on.isoformat(),
+        "amount": amount,
+        "currency": "EUR",
+        **more,
+    }
+
+
+class Crash(BaseException):
+    """The process died here."""
+
+
+class Tripwire(redis.UnixDomainSocketConnection):
+    """A connection to the store that dies at the n-th command, before it leaves or after its answer came."""
+
+    countdown = -1
+    after = False
+    count = 0
+
+    def send_packed_command(self, command: Any, check_health: bool = True) -> None:
+        """Send, unless this is the one."""
+        if not self.armed():
+            super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]
+            return
+        if type(self).after:
+            super().send_packed_command(command, check_health)  # type: ignore[no-untyped-call]
+            self.read_all()
+        self.disconnect()  # type: ignore[no-untyped-call]
+        raise Crash
+
+    def read_all(self) -> None:
+        """Wait until the server has done it: its answer is there, and is lost."""
+        self._parser.can_read(5)
+
+    @classmethod
+    def armed(cls) -> bool:
+        """Count down; is this the one?"""
+        cls.count += 1
+        cls.countdown -= 1
+        return cls.countdown == 0
+
+    @classmethod
+    def arm(cls, countdown: int, *, after: bool = False) -> None:
+        """Die at the n-th command from here; -1: never."""
+        cls.count, cls.countdown, cls.after = 0, countdown, after
+
+
+def tripping_client(url: str) -> redis.Redis:
+    """A client whose connections are tripwires."""
+    path = url.removeprefix("unix://")
+    pool = redis.ConnectionPool(connection_class=Tripwire, path=path, decode_responses=True)
+    return redis.Redis(connection_pool=pool)
+
+
+def index_of(kinds: Sequence[str], kind: str) -> int:
+    """Where that event is; past the end if it never was."""
+    return kinds.index(kind) if kind in kinds else len(kinds)
