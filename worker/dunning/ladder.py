@@ -240,7 +240,7 @@ def _claim_candidates(view: _View) -> Iterable[_Candidate]:
     if anchor is None:
         return
     steps = view.claims()
-    place = _standing(view, anchor, steps) + 1
+    place = _place(view, anchor, steps)
     if place >= len(steps):
         return
     step = steps[place]
@@ -254,35 +254,71 @@ def _next_to_be_late(view: _View) -> Invoice | None:
     return next((i for i in view.case.chased() if i.due_on >= view.today), None)
 
 
+def _place(view: _View, anchor: Invoice, steps: Sequence[Step]) -> int:
+    """The index of the next claim step for this anchor: the one behind where the ladder stands.
+
+    No invoice is first heard of by a step that hangs on a deadline: without one, the step that gives it comes first.
+    """
+    place = _standing(view, anchor, steps) + 1
+    if place >= len(steps) or all(when.origin != "previous_deadline" for when in steps[place].when):
+        return place
+    index = {step.name: i for i, step in enumerate(steps)}
+    giving = max((i for i, step in enumerate(steps[:place]) if step.deadline is not None), default=-1)
+    given = any(index[run.step] >= giving and _names(run, anchor) for run in view.runs())
+    return place if given or giving < 0 or _own(view, anchor) else giving
+
+
 def _standing(view: _View, anchor: Invoice, steps: Sequence[Step]) -> int:
     """The index of the last claim step that counts as taken for this anchor; -1 if none.
 
-    An anchor's own runs decide. For a new anchor the ladder stands at the highest step whose day it has reached, never
-    above where the old anchor stood; a step that already listed it is not taken again.
+    For a new anchor the ladder stands at the highest step whose day it has reached, never above where the old anchor
+    stood; a step that told of it is not taken again. An anchor that had steps of its own goes on behind them.
     """
     index = {step.name: i for i, step in enumerate(steps)}
     runs = view.runs()
-    own = [index[run.step] for run in runs if run.anchor == anchor.number]
-    if own:
-        return max(own)
     if not runs:
         return -1
-    reached = max((i for i, step in enumerate(steps) if _reached(view, anchor, step)), default=-1)
-    stands = min(reached, index[runs[-1].step])
-    if stands < 0:
-        return -1
-    told = any(index[run.step] >= stands and anchor.number in run.covers for run in runs)
-    return stands if told else stands - 1
+    old = index[runs[-1].step]
+    told = max(
+        (min(index[run.step], _reached(view, anchor, steps, run)) for run in runs if _names(run, anchor)), default=-1
+    )
+    own = max((index[run.step] for run in _own(view, anchor)), default=None)
+    if own is not None:
+        return max(own, min(told, old))
+    stands = min(_reached(view, anchor, steps), old)
+    return stands if told >= stands else stands - 1
 
 
-def _reached(view: _View, anchor: Invoice, step: Step) -> bool:
-    days = [when.days for when in step.when if when.origin == "due"]
-    return bool(days) and anchor.due_on + timedelta(days=max(days)) <= view.today
+def _own(view: _View, anchor: Invoice) -> list[StepRun]:
+    return [run for run in view.runs() if run.anchor == anchor.number]
+
+
+def _names(run: StepRun, invoice: Invoice) -> bool:
+    return invoice.number in (run.anchor, *run.covers)
+
+
+def _reached(view: _View, anchor: Invoice, steps: Sequence[Step], by: StepRun | None = None) -> int:
+    """The index of the highest step whose day the invoice has reached, today or when that run was taken; -1 if none."""
+    on = local_date(by.at, view.zone) if by else view.today
+    return max((i for i, step in enumerate(steps) if (day := _due_day(view, anchor, step)) and day <= on), default=-1)
+
+
+def _due_day(view: _View, invoice: Invoice, step: Step) -> date | None:
+    """The day of a step as far as it hangs on the due date; None if it does not."""
+    days = [_offset(view, invoice.due_on, when) for when in step.when if when.origin == "due"]
+    return max(days, default=None)
+
+
+def _offset(view: _View, base: date, when: When) -> date:
+    if when.business:
+        return add_business_days(base, when.days, view.around.calendar)
+    return base + timedelta(days=when.days)
 
 
 def _day(view: _View, anchor: Invoice, step: Step) -> date:
     """The day of a claim step: the latest of what its `when` says, moved along if the ladder is late."""
     day = max(_origin(view, anchor, when) for when in step.when)
+    day = max(day, anchor.due_on + timedelta(days=1))
     before = next((run for run in reversed(view.runs()) if run.anchor == anchor.number), None)
     if before is None:
         return day
@@ -302,23 +338,21 @@ def _due_offset(step: Step) -> int | None:
 
 
 def _origin(view: _View, anchor: Invoice, when: When) -> date:
-    runs = [run for run in view.runs() if run.anchor == anchor.number or anchor.number in run.covers]
+    runs = [run for run in view.runs() if _names(run, anchor)]
     base = anchor.due_on
     if when.origin != "due" and runs:
         base = local_date(runs[-1].at, view.zone)
     if when.origin == "previous_deadline":
         base = max([run.deadline for run in runs if run.deadline], default=base)
-    if when.business:
-        return add_business_days(base, when.days, view.around.calendar)
-    return base + timedelta(days=when.days)
+    return _offset(view, base, when)
 
 
 def _courtesy_candidates(view: _View) -> Iterable[_Candidate]:
-    """For each invoice not yet due, its next step before the due date (of several whose day has come, the last)."""
+    """For each invoice not yet due, its next step before the due date."""
     waiting = [i for i in view.case.chased() if i.due_on >= view.today]
     for invoice in waiting:
         step = _courtesy_step(view, invoice)
-        if step is None or _said(view.case, step, invoice):
+        if step is None:
             continue
         day = max(_courtesy_day(view, invoice, step), view.today)
         covers = tuple(
@@ -330,16 +364,21 @@ def _courtesy_candidates(view: _View) -> Iterable[_Candidate]:
 
 
 def _courtesy_step(view: _View, invoice: Invoice) -> Step | None:
+    """The first that was not taken; but of several whose day has come, the last."""
     steps = [step for step in view.strategy.steps if step.pre_due]
-    reached = [step for step in steps if _courtesy_day(view, invoice, step) <= view.today]
-    return next(iter([*reached[-1:], *(step for step in steps if step not in reached)]), None)
+    taken = max((i for i, step in enumerate(steps) if _said(view.case, step, invoice)), default=-1)
+    left = steps[taken + 1 :]
+    if view.strategy.driven_by == "jobs":
+        return next(iter(left), None)
+    reached = [step for step in left if _courtesy_day(view, invoice, step) <= view.today]
+    return next(iter([*reached[-1:], *left]), None)
 
 
 def _courtesy_day(view: _View, invoice: Invoice, step: Step) -> date:
     """Its day, shifted backward to a business day; any day will do where jobs drive."""
     if view.strategy.driven_by == "jobs":
         return view.today
-    return backward(invoice.due_on + timedelta(days=_due_offset(step) or 0), view.around.calendar)
+    return backward(_due_day(view, invoice, step) or invoice.due_on, view.around.calendar)
 
 
 def _said(case: Case, step: Step, invoice: Invoice) -> bool:
