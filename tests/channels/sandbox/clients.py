@@ -7,8 +7,8 @@ from typing import Any
 
 from sendgrid import SendGridAPIClient
 from sendgrid.helpers.mail import Content, CustomArg, From, Mail, Personalization, To
-from twilio.http.http_client import TwilioHttpClient  # type: ignore[import-untyped]
-from twilio.rest import Client  # type: ignore[import-untyped]
+from twilio.http.http_client import TwilioHttpClient
+from twilio.rest import Client
 
 ACCOUNT, TOKEN = "AC" + "0123456789abcdef" * 2, "a-token"
 

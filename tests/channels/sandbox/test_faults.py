@@ -7,7 +7,7 @@ import pytest
 import requests
 from pydantic import ValidationError
 from python_http_client.exceptions import HTTPError
-from twilio.base.exceptions import TwilioRestException  # type: ignore[import-untyped]
+from twilio.base.exceptions import TwilioRestException
 
 from channels.sandbox import Fault, Sandbox
 from channels.sandbox.faults import load_faults

@@ -12,8 +12,8 @@ from urllib.parse import parse_qsl
 
 import pytest
 import requests
-from twilio.base.exceptions import TwilioRestException  # type: ignore[import-untyped]
-from twilio.request_validator import RequestValidator  # type: ignore[import-untyped]
+from twilio.base.exceptions import TwilioRestException
+from twilio.request_validator import RequestValidator
 
 from channels.sandbox import Credentials, Sandbox
 from channels.sandbox.twilio_resources import segments
