@@ -21,6 +21,7 @@ from worker.dunning.contact import Contact
 from worker.dunning.events import Event
 from worker.dunning.fold import fold
 from worker.dunning.model import Case, creditor_of
+from worker.logs import log_event
 
 Client = redis.Redis
 
@@ -145,6 +146,8 @@ class Commit:
     _ops: list[list[Any]] = field(default_factory=list)
     _events: list[list[Any]] = field(default_factory=list)
     _stream: list[list[Any]] = field(default_factory=list)
+    #: What happens to which case, for the log.
+    happened: list[tuple[Case, Event]] = field(default_factory=list)
 
     @property
     def keys(self) -> Keys:
@@ -165,6 +168,7 @@ class Commit:
             entry |= {"value": encode_case(after), "version": version + 1}
         self._cases.append(entry)
         for event in events:
+            self.happened.append((after, event))
             data = encode_event(event)
             self._events.append([self._key(self.keys.history(after.id)), data])
             self._publish(after.id, version + 1, data)
@@ -232,13 +236,13 @@ class Cases:
         """
         keys, plan = commit.request()
         if not durable:
-            _check(self._commit(keys=keys, args=[plan]))
+            _check(self._commit(keys=keys, args=[plan]), commit)
             return
         with self.client.pipeline(transaction=False) as pipe:
             self._commit(keys=keys, args=[plan], client=pipe)
             pipe.waitaof(1, 0, DURABLE_WITHIN_MS)
             answer, on_disk = pipe.execute(raise_on_error=False)
-        _check(answer)
+        _check(answer, commit)
         _check_durable(on_disk)
 
     # ---- reading
@@ -327,14 +331,16 @@ class Cases:
             return sum(pipe.execute())
 
 
-def _check(answer: Any) -> None:
-    """Raises what `commit.lua` answered, unless that is "ok" or "repeated"."""
+def _check(answer: Any, commit: Commit) -> None:
+    """Logs what happened, or raises what `commit.lua` answered instead."""
     if isinstance(answer, Exception):
         raise answer
     if answer[0] == "conflict":
         raise Conflict
     if answer[0] == "refused":
         raise Refused(answer[1], answer[2])
+    for case, event in commit.happened:
+        log_event(case, event)
 
 
 def _check_durable(answer: Any) -> None:

@@ -8,14 +8,14 @@ import logging
 import re
 import sys
 import traceback
-from collections.abc import Iterable, MutableMapping
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
 from dramatiq.broker import MessageProxy
 from dramatiq.message import Message
 
-from worker.dunning.events import Event, HoldPlaced
+from worker.dunning.events import Event, HoldPlaced, PaymentFailed
 from worker.dunning.model import Case, attempt_id
 
 #: Libraries that log addresses, bodies or keys below this level.
@@ -91,15 +91,16 @@ def place_of(error: BaseException) -> str:
 _FIELDS = ("step", "channel", "attempt", "provider", "provider_id", "why", "code", "to", "reason")
 
 
-def log_events(case: Case, events: Iterable[Event]) -> None:
-    """One line per event: `noun.verb` and fields that name nobody."""
-    for event in events:
-        fields = {name: getattr(event, name) for name in _FIELDS if hasattr(event, name)}
-        if "attempt" in fields:
-            fields["attempt"] = attempt_id(case, fields["attempt"])
-        if isinstance(event, HoldPlaced):
-            fields["reason"] = event.hold.reason
-        _log.info(event_name(type(event)), case=case.id, creditor=case.creditor, **fields)
+def log_event(case: Case, event: Event) -> None:
+    """`noun.verb` and fields that name nobody."""
+    fields = {name: getattr(event, name) for name in _FIELDS if hasattr(event, name)}
+    if "attempt" in fields:
+        fields["attempt"] = attempt_id(case, fields["attempt"])
+    if isinstance(event, HoldPlaced):
+        fields["reason"] = event.hold.reason
+    elif isinstance(event, PaymentFailed):
+        del fields["reason"]  # the bank's own words, which may name somebody
+    _log.info(event_name(type(event)), case=case.id, creditor=case.creditor, **fields)
 
 
 def event_name(kind: type[Event]) -> str:

@@ -39,7 +39,6 @@ def approve(app: App, case_id: str, step: str, by: str) -> None:
     if stored.case.ended:
         raise NotPossible(f"the case has ended: {stored.case.ended.reason}")
     _change(app, case_id, lambda now: [ApprovalGiven(at=now, step=step, by=by)])
-    _log.info("approval.given", case=case_id, step=step)
 
 
 def release(app: App, case_id: str, reason: str | None, by: str) -> None:

@@ -16,7 +16,7 @@ from worker.cases import Claimed, Commit, Conflict, Refused, Seen
 from worker.clock import RehearsalClock
 from worker.dunning.decision import HandOver
 from worker.dunning.events import TaskOpened
-from worker.logs import log_events, place_of
+from worker.logs import place_of
 from worker.look import Outlook, failure, failures_in_a_row, follow, write
 from worker.messages import wording_of
 from worker.queues import Queues, send_message
@@ -130,7 +130,6 @@ class Scheduler:
         return Outlook((*outlook.events, task), outlook.case, outlook.wait, outlook.remind, handed)
 
     def _carry_out(self, outlook: Outlook, at: datetime) -> None:
-        log_events(outlook.case, outlook.events)
         for channel, attempt in outlook.attempts:
             self.queues.enqueue(send_message(channel, attempt, at if self.app.clock.rehearsal else None))
 

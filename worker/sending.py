@@ -144,7 +144,8 @@ def call(channel: Channel, prepared: Prepared, trying: Try, begun: float) -> Out
         _log.error("provider.failed", provider=trying.send.provider, place=place_of(error), error=type(error).__name__)
         outcome = Uncertain(type(error).__name__, "the adapter raised what it should not")
     _log.info(
-        f"attempt.{type(outcome).__name__.lower()}",
+        "call.answered",
+        outcome=type(outcome).__name__.lower(),
         attempt=trying.attempt,
         case=trying.seen.case.id,
         creditor=trying.seen.case.creditor,
@@ -171,7 +172,6 @@ def release(app: App, trying: Try, why: str) -> None:
         app.cases.commit(commit)
     except Conflict:
         return  # whoever wrote first has made the case be looked at, or its lease runs out
-    _log.info("attempt.released", attempt=trying.attempt, case=case.id, creditor=case.creditor, reason=why)
 
 
 def _fail(app: App, trying: Try, error: Exception) -> None:
