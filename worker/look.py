@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.cases import Commit, Seen
+from worker.cases import Commit, Seen, millis
 from worker.dunning.contact import start_of_day
 from worker.dunning.decision import Around, End, HandOver, Lapse, PlaceHold, Remind, Skip, Wait
 from worker.dunning.events import (
@@ -31,6 +31,9 @@ from worker.dunning.strategy import Strategy
 
 #: How long a reserved message may wait for its worker (real time) before it is reserved anew.
 RESERVE_LEASE = timedelta(seconds=60)
+
+#: How long a debtor's contacts are remembered: longer than any cap looks back.
+CONTACTS_KEPT = timedelta(days=400)
 
 #: A failing case is looked at again after this long; the third failure in a row holds it.
 FAILURE_PAUSE = timedelta(minutes=1)
@@ -208,7 +211,8 @@ def log_contacts(commit: Commit, case: Case, events: tuple[Event, ...], now: dat
     for event in events:
         if isinstance(event, AttemptReserved) and event.channel != "task":
             member = f"{run_key(case.id, event.step, event.anchor)}|{event.channel}"
-            commit.op("ZADD", key, int(now.timestamp() * 1000), member)
+            commit.op("ZADD", key, millis(now), member)
+            commit.op("ZREMRANGEBYSCORE", key, "-inf", millis(now - CONTACTS_KEPT))
         elif isinstance(event, AttemptReleased):
             forget_contact(commit, case, event.attempt)
 
