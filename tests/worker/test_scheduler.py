@@ -1,0 +1,205 @@
+"""agenda -> decide -> reserve -> queue: once, at its time, for as many as the queues have room for."""
+
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from threading import Barrier, Thread
+from typing import Any
+
+import pytest
+
+from tests.conftest import MakeApp
+from worker.dunning.model import Case
+from worker.queues import send_message
+from worker.scheduler import ROOM, Scheduler
+from worker.sending import deliver
+
+from .payloads import fact
+from .rig import MORNING, PARIS, Rig, invoice, outbox
+
+
+@pytest.fixture
+def rig(make_app: MakeApp) -> Rig:
+    """A morning on which the first reminder is due."""
+    return Rig(make_app(at=MORNING, speed=1))
+
+
+def many(rig: Rig, count: int) -> list[Case]:
+    """As many debtors, each with a case."""
+    return [rig.open(job_id=f"j-{n}", debtor__id=f"D-{n}", invoices__0__number=f"F-{n}") for n in range(count)]
+
+
+def test_two_schedulers_on_one_agenda_reserve_each_message_once(rig: Rig, make_app: MakeApp) -> None:
+    """Any number of schedulers may run: every case is decided once, and every attempt enqueued once."""
+    cases = many(rig, 30)
+    apps = [rig.app, make_app(), make_app()]
+    start = Barrier(len(apps))
+
+    def work(scheduler: Scheduler) -> None:
+        start.wait()
+        while scheduler.tick():
+            pass
+
+    threads = [Thread(target=work, args=(Scheduler(app, app.broker),)) for app in apps]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [rig.kinds(case) for case in cases] == [["CaseOpened", "AttemptReserved"]] * 30
+    assert rig.app.broker.waiting("email") == 30
+
+
+def test_two_schedulers_that_look_at_one_case_at_once_reserve_once(rig: Rig, make_app: MakeApp) -> None:
+    """A case that a fact put back while it was claimed is looked at twice, and reserved once."""
+    case = rig.open()
+    other = make_app()
+    claims = []
+    for app in (rig.app, other):
+        now, real = app.clock.now(), app.clock.real()
+        claimed, _ = app.cases.claim("demo", now=now, real=real, lease=timedelta(seconds=30), limit=1)
+        claims += [(app, claimed[0])]
+        rig.take(fact("case_released", job_id=f"r-{len(claims)}", invoice="F-2026/001"))
+    start = Barrier(2)
+
+    def look(app: Any, claim: Any) -> None:
+        start.wait()
+        Scheduler(app, app.broker)._look(claim, app.clock.now())
+
+    threads = [Thread(target=look, args=claim) for claim in claims]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert rig.kinds(case).count("AttemptReserved") == 1
+
+
+def test_a_full_queue_stops_the_claims(rig: Rig) -> None:
+    """Nothing is claimed while a channel's queue has no room, however far it is overfull."""
+    many(rig, 3)
+    for n in range(ROOM + 1):
+        rig.app.broker.enqueue(send_message("sms", f"demo-x.{n}", None))
+    assert rig.scheduler.tick() == 0
+    rig.app.broker.flush_all()
+    rig.app.broker.client.flushdb()
+    assert rig.scheduler.tick() == 3
+
+
+def test_two_cases_of_one_debtor_keep_the_gap(rig: Rig, make_app: MakeApp, tmp_path: Path) -> None:
+    """Two cases of one debtor due at the same moment: one speaks, the other waits for the minimum gap."""
+    euros = rig.open()
+    dollars = rig.open(job_id="j-2", invoices__0__currency="USD", invoices__0__number="F-2")
+    apps = [rig.app, make_app()]
+    claims = []
+    for app in apps:
+        now, real = app.clock.now(), app.clock.real()
+        claimed, _ = app.cases.claim("demo", now=now, real=real, lease=timedelta(seconds=30), limit=1)
+        claims += claimed
+    seen = [app.cases.see(claim.case_id) for app, claim in zip(apps, claims, strict=True)]
+    assert all(one and not one.contacts for one in seen)
+    start = Barrier(2)
+
+    def look(app: Any, claim: Any) -> None:
+        start.wait()
+        Scheduler(app, app.broker)._look(claim, app.clock.now())
+
+    threads = [Thread(target=look, args=pair) for pair in zip(apps, claims, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for case in (euros, dollars):
+        rig.deliver(case)
+    assert len(outbox(tmp_path)) == 1
+    waiting = next(case for case in (euros, dollars) if "AttemptReserved" not in rig.kinds(case))
+    assert rig.next_look(waiting) == datetime(2026, 4, 7, 9, tzinfo=PARIS)  # three days on, behind Easter
+
+
+def test_rehearsals_look_at_the_time_the_agenda_bears(rig: Rig) -> None:
+    """On a clock that has run ahead a look happens at its entry's own time: decide, last look and events agree."""
+    case = rig.open(invoices=[invoice("F-1", date(2026, 4, 9))])
+    rig.settle(case)
+    due = rig.next_look(case)
+    assert due is not None
+    rig.jump(due + timedelta(days=30, hours=11))
+    rig.scheduler.tick()
+    (attempt,) = rig.reserved(case)
+    deliver(rig.app, attempt, due)
+    later = [event.at for event in rig.history(case)][-3:]
+    assert later == [due] * 3
+
+
+def test_the_time_travels_with_the_queue_message(rig: Rig) -> None:
+    """In a rehearsal the queue's message bears the ladder time; in production it bears none."""
+    rig.open()
+    rig.scheduler.tick()
+    (data,) = rig.app.broker.client.hvals("dramatiq:email.msgs")
+    assert b'"at":"2026-04-01T08:00:0' in data
+    assert b"example" not in data
+
+
+def test_three_failing_looks_hold_the_case_with_their_place(rig: Rig) -> None:
+    """A case that cannot be decided is tried three times, a minute apart, then held as `error` and left alone."""
+    case = rig.open()
+    rig.app.config = replace(rig.app.config, strategies={})
+    for expected in (1, 2, 3):
+        rig.settle(case, 3)
+        assert rig.kinds(case).count("LookFailed") == expected
+        rig.jump(MORNING + timedelta(minutes=1.1 * expected))
+    (hold,) = rig.case(case.id).holds
+    assert hold.reason == "error"
+    assert "scheduler.py" in hold.note
+    assert "KeyError" in hold.note
+
+
+def test_three_failing_renderings_hold_the_case_with_their_place(rig: Rig, tmp_path: Path) -> None:
+    """A message that cannot be made is tried three times, then held: no silent loop, and no contact counted."""
+    rig.app.config = replace(rig.app.config, creditors={"demo": replace_sender(rig.app.config.creditors["demo"])})
+    case = rig.open(debtor__email=..., debtor__phone="+33639980001")
+    for expected in (1, 2, 3):
+        rig.settle(case, 3)
+        assert rig.kinds(case).count("LookFailed") == expected
+        assert rig.contacts(case) == []
+        rig.jump(MORNING + timedelta(minutes=1.1 * expected))
+    rig.jump(MORNING + timedelta(days=1))
+    rig.settle(case)
+    assert rig.kinds(case).count("LookFailed") == 3
+    (hold,) = rig.case(case.id).holds
+    assert hold.reason == "error"
+    assert "sms" in hold.note
+    assert outbox(tmp_path) == []
+
+
+def replace_sender(creditor: Any) -> Any:
+    """The creditor, without a number to send an SMS from."""
+    return creditor.model_copy(update={"sms": None, "voice": None})
+
+
+def test_one_case_that_cannot_be_handed_over_stops_nobody_else(rig: Rig, tmp_path: Path) -> None:
+    """An exception in one case's look, wherever it is, is that case's failure: the others are served."""
+    b2b = rig.app.config.strategies["b2b"]
+    handover = b2b.steps[-1]
+    ladder = (replace(handover, when=b2b.steps[1].when, approval=False, notice="no_such_notice"),)
+    broken = replace(b2b, name="broken", steps=ladder)
+    rig.app.config = replace(rig.app.config, strategies={**rig.app.config.strategies, "broken": broken})
+    bad = rig.open(job_id="bad", strategy="broken", debtor__id="D-bad", invoices__0__number="F-bad")
+    good = rig.open()
+    rig.settle(bad, 2)
+    rig.settle(good)
+    assert rig.kinds(bad) == ["CaseOpened", "LookFailed"]
+    assert len(outbox(tmp_path)) == 1
+
+
+def test_a_look_that_fails_while_the_case_changes_is_taken_again(rig: Rig, make_app: MakeApp) -> None:
+    """A failure is counted on the version it happened at: a fact meanwhile makes another look, not a dead scheduler."""
+    case = rig.open()
+    payer = Rig(make_app())
+
+    class Broken(dict[str, Any]):
+        def __missing__(self, key: str) -> None:
+            if "PaymentReceived" not in payer.kinds(case):
+                payer.pay("10.00")
+            raise KeyError(key)
+
+    rig.app.config = replace(rig.app.config, strategies=Broken())
+    rig.scheduler.tick()
+    assert rig.kinds(case)[-1] == "LookFailed"
