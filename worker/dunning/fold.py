@@ -31,7 +31,7 @@ from worker.dunning.events import (
     TaskDone,
     TaskOpened,
 )
-from worker.dunning.model import Case, Ended, Hold, Send, StepRun
+from worker.dunning.model import Case, Ended, Hold, Invoice, Send, StepRun
 from worker.dunning.strategy import PROMISES
 
 
@@ -87,13 +87,11 @@ def _state(case: Case, event: InvoicesStated) -> Case:
 
 
 def _move(case: Case, event: PaymentReceived | PaymentFailed) -> Case:
-    moved = {part.invoice: part.movement for part in event.parts}
-    invoices = tuple(
-        replace(i, movements=(*i.movements, moved[i.number])) if i.number in moved else i for i in case.invoices
-    )
-    settled = any(i.number in moved and i.outstanding <= 0 for i in invoices)
-    # An approval was given for the claim as it stood; it does not carry over to the next invoice.
-    return replace(case, invoices=invoices, approved=() if settled else case.approved)
+    def moved(invoice: Invoice) -> Invoice:
+        own = tuple(part.movement for part in event.parts if part.invoice == invoice.number)
+        return replace(invoice, movements=(*invoice.movements, *own)) if own else invoice
+
+    return replace(case, invoices=tuple(moved(invoice) for invoice in case.invoices))
 
 
 def _place_hold(case: Case, event: HoldPlaced) -> Case:
@@ -111,13 +109,22 @@ def _release_hold(case: Case, event: HoldReleased) -> Case:
 
 def _lapse_hold(case: Case, event: HoldLapsed) -> Case:
     kept = tuple(h for h in case.holds if (h.reason, h.invoice) != (event.reason, event.invoice))
-    return replace(case, holds=kept, firmer=case.firmer or event.reason in PROMISES)
+    broken = event.reason in PROMISES and _still_owed(case, event.invoice)
+    return replace(case, holds=kept, firmer=case.firmer or broken)
+
+
+def _still_owed(case: Case, number: str | None) -> bool:
+    invoice = case.invoice(number) if number else None
+    return invoice.outstanding > 0 if invoice else case.owed() > 0
 
 
 def _approve(case: Case, event: ApprovalGiven) -> Case:
     kept = tuple(h for h in case.holds if (h.reason, h.note) != ("approval_pending", event.step))
-    approved = (*(a for a in case.approved if a[0] != event.step), (event.step, event.by))
-    return replace(case, holds=kept, approved=approved)
+    # It is given for the claim as it stands, and does not carry over to another.
+    claim = next((invoice.number for invoice in case.chased()), "")
+    before = case.approved if case.approved_for == claim else ()
+    approved = (*(a for a in before if a[0] != event.step), (event.step, event.by))
+    return replace(case, holds=kept, approved=approved, approved_for=claim)
 
 
 def _credit(case: Case, _: JobCredited) -> Case:
@@ -131,6 +138,8 @@ def _skip(case: Case, event: StepSkipped) -> Case:
 def _reserve(case: Case, event: AttemptReserved) -> Case:
     begun = case.run(event.step, event.anchor)
     run = begun or StepRun(step=event.step, anchor=event.anchor, at=event.at, firmer=case.firmer)
+    if not run.taken:
+        run = replace(run, at=event.at, deadline=event.deadline)
     before = run.send(event.channel)
     send = Send(
         channel=event.channel,
@@ -142,14 +151,9 @@ def _reserve(case: Case, event: AttemptReserved) -> Case:
         lease=event.lease,
     )
     others = tuple(s for s in run.sends if s.channel != event.channel)
-    said = any(s.status in ("accepted", "sending", "uncertain") for s in others)
-    run = replace(
-        run,
-        sends=(*others, send),
-        channels=event.channels,
-        covers=event.covers,
-        deadline=run.deadline if said else event.deadline,
-    )
+    run = replace(run, sends=(*others, send), channels=event.channels, covers=event.covers)
+    if not run.taken:
+        case = replace(case, runs=tuple(r for r in case.runs if (r.step, r.anchor) != (run.step, run.anchor)))
     case = replace(case, attempts=max(case.attempts, event.attempt)).with_run(run)
     if begun:
         return case

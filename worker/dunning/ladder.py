@@ -37,6 +37,9 @@ from worker.dunning.decision import Around, Decision, End, HandOver, Lapse, Plac
 from worker.dunning.model import ZERO, Case, Hold, Invoice, StepRun
 from worker.dunning.strategy import Step, Strategy, When
 
+#: Holds that the rules place, and lift as soon as what they wait for has come.
+FOUND_BY_RULES = frozenset({"below_minimum", "unreachable", "no_job", "ladder_done", "approval_pending"})
+
 #: How soon a paused case is looked at again.
 PAUSE_RECHECK = timedelta(minutes=5)
 
@@ -116,13 +119,14 @@ def _held(view: "_View") -> Decision | None:
         if _over(hold, view):
             return Lapse(hold)
     longest = case.case_hold()
+    first_end = min((hold.until for hold in case.holds if hold.until), default=None)
     if longest:
-        step = longest.note if longest.reason == "approval_pending" else ""
-        return Wait(f"held: {longest.reason}", longest.until, step)
+        step = longest.note if longest.reason in ("approval_pending", "unreachable") else ""
+        until = first_end if longest.reason in FOUND_BY_RULES else longest.until
+        return Wait(f"held: {longest.reason}", until, step)
     if _total(case) == ZERO:
-        ends = [h.until for h in case.holds if h.until]
         reasons = sorted({h.reason for h in case.holds})
-        return Wait(f"held: {', '.join(reasons)}", min(ends, default=None))
+        return Wait(f"held: {', '.join(reasons)}", first_end)
     if _total(case) < view.strategy.min_amount:
         return PlaceHold(Hold(reason="below_minimum", since=view.now))
     return None
@@ -137,11 +141,12 @@ def _over(hold: Hold, view: "_View") -> bool:
         case "below_minimum":
             return _total(case) >= strategy.min_amount
         case "unreachable":
-            return any(usable(case, channel) for channel in strategy.contact.fallback)
+            step = strategy.step(hold.note)
+            return step is None or bool(_plan(view, step)) or hold.note not in _up_next(view)
         case "no_job":
             return case.credit
         case "approval_pending":
-            return hold.note in dict(case.approved) or strategy.index(hold.note) < 0
+            return hold.note not in {c.step.name for c in _candidates(view) if _needs_approval(view, c)}
         case "ladder_done":
             return bool(_candidates(view))
     return False
@@ -194,7 +199,7 @@ class _View:
     def runs(self) -> list[StepRun]:
         """The runs of claim steps, as they were taken."""
         names = {step.name for step in self.claims()}
-        return [run for run in self.case.runs if run.step in names]
+        return [run for run in self.case.runs if run.taken and run.step in names]
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,8 +224,20 @@ def _next(view: _View) -> Decision:
         return _nothing_left(view)
     best = min(candidates, key=lambda c: (c.earliest, c.step.pre_due, view.strategy.index(c.step.name)))
     if best.earliest > view.now:
-        return Wait(best.reason, best.earliest, best.step.name)
+        return _no_later(view, Wait(best.reason, best.earliest, best.step.name))
     return _take(view, best)
+
+
+def _no_later(view: _View, wait: Wait) -> Wait:
+    """A hold on one invoice may end before the step of the others is due."""
+    first = min((hold.until for hold in view.case.holds if hold.until), default=None)
+    return Wait(wait.reason, first) if first and wait.until and first < wait.until else wait
+
+
+def _up_next(view: _View) -> set[str]:
+    """The names of the steps that are being taken or could be next."""
+    going_on = _current(view)
+    return {*([going_on[1].name] if going_on else []), *(c.step.name for c in _candidates(view))}
 
 
 def _candidates(view: _View) -> list[_Candidate]:
@@ -230,7 +247,7 @@ def _candidates(view: _View) -> list[_Candidate]:
 def _nothing_left(view: _View) -> Decision:
     future = [invoice.due_on for invoice in view.case.chased() if invoice.due_on >= view.today]
     if view.anchor() is None and future:
-        return Wait("not_due", start_of_day(min(future) + timedelta(days=1), view.zone))
+        return _no_later(view, Wait("not_due", start_of_day(min(future) + timedelta(days=1), view.zone)))
     return PlaceHold(Hold(reason="ladder_done", since=view.now))
 
 
@@ -382,7 +399,7 @@ def _courtesy_day(view: _View, invoice: Invoice, step: Step) -> date:
 
 
 def _said(case: Case, step: Step, invoice: Invoice) -> bool:
-    return any(run.step == step.name and invoice.number in (run.anchor, *run.covers) for run in case.runs)
+    return any(run.taken and run.step == step.name and _names(run, invoice) for run in case.runs)
 
 
 def _at(view: _View, step: Step, anchor: Invoice, covers: tuple[str, ...], day: date) -> _Candidate:
@@ -422,14 +439,21 @@ def _take(view: _View, candidate: _Candidate) -> Decision:
     case, step, anchor = view.case, candidate.step, candidate.anchor.number
     if _total(case) < step.min_amount:
         return Skip(step, anchor, f"less than {step.min_amount} {case.currency} is owed")
-    if step.approval and step.name not in dict(case.approved):
+    if _needs_approval(view, candidate):
         return PlaceHold(Hold(reason="approval_pending", since=view.now, note=step.name), step.name)
     if step.handover:
         return HandOver(step, anchor)
     plan = _plan(view, step)
     if not plan:
-        return PlaceHold(Hold(reason="unreachable", since=view.now), step.name)
+        return PlaceHold(Hold(reason="unreachable", since=view.now, note=step.name), step.name)
     return _remind(view, step, anchor, covers=candidate.covers, wanted=plan, plan=plan)
+
+
+def _needs_approval(view: _View, candidate: _Candidate) -> bool:
+    """Must a person agree first? What they agreed to holds for the claim it was said of, and for no other."""
+    case, step = view.case, candidate.step
+    approved = step.name in dict(case.approved) and (step.pre_due or case.approved_for == candidate.anchor.number)
+    return step.approval and not approved and _total(case) >= step.min_amount
 
 
 def _plan(view: _View, step: Step) -> tuple[str, ...]:
@@ -476,14 +500,14 @@ def _deadline(view: _View, step: Step) -> date | None:
 
 def _unfinished(view: _View) -> Decision | None:
     """The next channel or the next try of the step being taken, as long as it still concerns an invoice to chase."""
-    run = next((run for run in reversed(view.case.runs) if run.sends), None)
-    step = view.strategy.step(run.step) if run else None
-    if run is None or step is None or not _concerns(view, run, step):
+    current = _current(view)
+    if current is None:
         return None
+    run, step = current
     plan = _extended(view, run, step)
     if all(_refused(view.case, run, channel) for channel in plan):
-        return PlaceHold(Hold(reason="unreachable", since=view.now), step.name)
-    wanted = tuple(channel for channel in plan if _to_do(view.case, run, channel))
+        return PlaceHold(Hold(reason="unreachable", since=view.now, note=step.name), step.name)
+    wanted = tuple(channel for channel in plan if _to_do(view.case, run, step, channel))
     if not wanted:
         return None
     ready = tuple(channel for channel in wanted if _retry_at(run, channel, view.now) <= view.now)
@@ -491,6 +515,13 @@ def _unfinished(view: _View) -> Decision | None:
         return Wait("backoff", min(_retry_at(run, channel, view.now) for channel in wanted), step.name)
     covers = tuple(i.number for i in lines(view.case, step, run.anchor, view.today) if i.kind == "invoice")
     return _remind(view, step, run.anchor, covers=covers, wanted=ready, plan=plan)
+
+
+def _current(view: _View) -> tuple[StepRun, Step] | None:
+    """The last step that messages were made for, if its invoice is still the one to chase."""
+    run = next((run for run in reversed(view.case.runs) if run.sends), None)
+    step = view.strategy.step(run.step) if run else None
+    return (run, step) if run and step and _concerns(view, run, step) else None
 
 
 def _concerns(view: _View, run: StepRun, step: Step) -> bool:
@@ -503,8 +534,8 @@ def _concerns(view: _View, run: StepRun, step: Step) -> bool:
 def _extended(view: _View, run: StepRun, step: Step) -> tuple[str, ...]:
     """The run's channels, with one more when all that were tried were refused."""
     case, plan = view.case, tuple(c for c in run.channels if usable(view.case, c) or run.send(c))
-    tried = [channel for channel in plan if channel != "task"]
-    if not tried or any(not _refused(case, run, channel) for channel in tried):
+    tried = [channel for channel in plan if channel != "task"] or plan
+    if any(not _refused(case, run, channel) for channel in tried):
         return plan
     spare = (c for c in (*step.channels, *view.strategy.contact.fallback) if c not in plan and usable(case, c))
     return (*plan, *list(spare)[:1])
@@ -516,11 +547,17 @@ def _refused(case: Case, run: StepRun, channel: str) -> bool:
     return send is not None and send.status == "rejected" and not usable(case, channel)
 
 
-def _to_do(case: Case, run: StepRun, channel: str) -> bool:
+def _to_do(case: Case, run: StepRun, step: Step, channel: str) -> bool:
     send = run.send(channel)
     if send is None or send.status in ("released", "unavailable"):
         return True
-    return send.status == "rejected" and usable(case, channel)
+    return send.status == "rejected" and usable(case, channel) and not _replaced(run, step)
+
+
+def _replaced(run: StepRun, step: Step) -> bool:
+    """Did another channel say it in place of one that refused? Then a new address is for the next step."""
+    said = {send.channel for send in run.sends if send.status == "accepted"}
+    return bool(said if step.first else said.difference(step.channels))
 
 
 def _retry_at(run: StepRun, channel: str, now: datetime) -> datetime:

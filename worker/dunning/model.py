@@ -118,8 +118,8 @@ class StepRun:
     """A step taken, or being taken, for one anchor invoice.
 
     `covers` are the invoices it lists. `deadline` is the date the message asks payment by. `channels` are those it was
-    decided to use; a fallback adds to them. `at` is when it began, in ladder time. `by_hand` marks what people had sent
-    before the case was opened, or a handover.
+    decided to use; a fallback adds to them. `at` is when it began, in ladder time; it begins anew as long as nothing
+    has left. `by_hand` marks what people had sent before the case was opened, or a handover.
     """
 
     step: str
@@ -132,6 +132,12 @@ class StepRun:
     skipped: str = ""
     by_hand: bool = False
     firmer: bool = False
+
+    @property
+    def taken(self) -> bool:
+        """Was it said, passed over or done by hand? Nobody can have stayed silent on a step that never left."""
+        said = any(send.status in ("sending", "uncertain", "accepted") for send in self.sends)
+        return said or self.by_hand or bool(self.skipped)
 
     def send(self, channel: str) -> Send | None:
         """The message on that channel, if one was ever reserved."""
@@ -152,8 +158,9 @@ class Case:
 
     A snapshot: the fold of its history. `group` is "" or, with `group_by: invoice`, the invoice's number. `unusable`
     maps a channel to why the debtor's address for it cannot be used. `approved` are the steps a person has approved and
-    by whom. `credit` is a job not yet spent (`driven_by: jobs`). `firmer` is set by a broken promise: the next step's
-    tone rises by one. `failures` counts exceptions in a row while looking at it.
+    by whom, for the claim whose oldest invoice is `approved_for`. `credit` is a job not yet spent (`driven_by: jobs`).
+    `firmer` is set by a broken promise: the next step's tone rises by one. `failures` counts exceptions in a row while
+    looking at it.
     """
 
     id: str
@@ -167,6 +174,7 @@ class Case:
     holds: tuple[Hold, ...] = ()
     runs: tuple[StepRun, ...] = ()
     approved: tuple[tuple[str, str], ...] = ()
+    approved_for: str = ""
     unusable: tuple[tuple[str, str], ...] = ()
     attempts: int = 0
     credit: bool = False
