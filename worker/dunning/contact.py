@@ -90,7 +90,8 @@ def next_open(moment: datetime, window: Window, zone: str, calendar: Calendar) -
             if ahead == 0 and opens <= local.time() < closes:
                 return moment.astimezone(UTC)
             if ahead > 0 or local.time() < opens:
-                return datetime.combine(day, opens, ZoneInfo(zone)).astimezone(UTC)
+                # Hours that open in the hour that autumn repeats open once.
+                return max(moment, datetime.combine(day, opens, ZoneInfo(zone))).astimezone(UTC)
     raise ValueError(f"the contact window does not open within {_LONGEST_CLOSURE} days of {local.date()}")
 
 

@@ -532,9 +532,14 @@ def _concerns(view: _View, run: StepRun, step: Step) -> bool:
 
 
 def _extended(view: _View, run: StepRun, step: Step) -> tuple[str, ...]:
-    """The run's channels, with one more when all that were tried were refused."""
+    """The run's channels, with one more when all that were tried were refused.
+
+    When all were, and an address is new, the step is taken as if for the first time: one way to say it is enough.
+    """
     case, plan = view.case, tuple(c for c in run.channels if usable(view.case, c) or run.send(c))
     tried = [channel for channel in plan if channel != "task"] or plan
+    if all(send.status == "rejected" for send in run.sends) and (fresh := _plan(view, step)):
+        return (*(c for c in plan if c not in fresh and _refused(case, run, c)), *fresh)
     if any(not _refused(case, run, channel) for channel in tried):
         return plan
     spare = (c for c in (*step.channels, *view.strategy.contact.fallback) if c not in plan and usable(case, c))
