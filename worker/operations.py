@@ -30,26 +30,37 @@ def load(app: App, case_id: str) -> Stored:
 
 
 def approve(app: App, case_id: str, step: str, by: str) -> None:
-    """A person agrees that a step may go out. Raises NotPossible for a step that is not waiting for that."""
-    stored = load(app, case_id)
-    known = app.config.strategies[stored.case.strategy].step(step)
+    """A person agrees that a step may go out, now or later. Raises NotPossible for a step that does not ask for it."""
+    case = load(app, case_id).case
+    strategy = app.config.strategies.get(case.strategy)
+    if strategy is None:
+        raise NotPossible(f"the case's strategy, {case.strategy!r}, is not configured any more")
+    known = strategy.step(step)
     if known is None or not known.approval:
-        wanting = [s.name for s in app.config.strategies[stored.case.strategy].steps if s.approval]
+        wanting = [s.name for s in strategy.steps if s.approval]
         raise NotPossible(f"{step!r} is not a step that needs approval (those are: {', '.join(wanting)})")
-    if stored.case.ended:
-        raise NotPossible(f"the case has ended: {stored.case.ended.reason}")
+    if case.ended:
+        raise NotPossible(f"the case has ended: {case.ended.reason}")
     _change(app, case_id, lambda now: [ApprovalGiven(at=now, step=step, by=by)])
 
 
-def release(app: App, case_id: str, reason: str | None, by: str) -> None:
-    """Lift the holds of a case, or those of one reason. The rules place again what still holds."""
-    load(app, case_id)
+def release(app: App, case_id: str, reason: str | None, by: str) -> list[str]:
+    """Lift the holds of a case, or those of one reason; returns their reasons. The rules place again what still holds.
+
+    Raises NotPossible where there is none.
+    """
+    lifted = sorted({hold.reason for hold in load(app, case_id).case.holds if reason in (None, hold.reason)})
+    if not lifted:
+        raise NotPossible(f"the case has no hold{f' {reason!r}' if reason else ''} (see `relance explain {case_id}`)")
     _change(app, case_id, lambda now: [HoldReleased(at=now, reason=reason, by=by)])
+    return lifted
 
 
 def settle(app: App, attempt: str, *, went: bool, by: str) -> bool:
-    """A person knows what became of an uncertain message. False if it was not uncertain any more."""
+    """A person knows what became of an uncertain message. False if it is none, or not uncertain any more."""
     now = app.clock.now()
+    if attempt not in {name for name, _ in uncertain_attempts(app)}:
+        return False
     outcome = Accepted("", "settled by a person") if went else Unavailable("down", "settled", "settled by a person")
     return record(app, attempt, outcome, now, by=by)
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.show import By, Json, open_app, print_json, print_table
+from worker.cli.show import By, Json, open_app, print_done, print_json, print_table
 
 if TYPE_CHECKING:
     from worker.app import App
@@ -101,12 +101,13 @@ def case_release(
     case_id: CaseId,
     by: By,
     reason: Annotated[str | None, typer.Option(help="Only the holds of this reason.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Lift the holds of a case; the rules place again what still holds."""
     from worker import operations
 
-    operations.release(open_app(), case_id, reason, by)
-    typer.echo("released")
+    lifted = operations.release(open_app(), case_id, reason, by)
+    print_done(as_json, f"released: {', '.join(lifted)}", case=case_id, released=lifted, by=by)
 
 
 def explain(case_id: CaseId, as_json: Json = False) -> None:
@@ -130,12 +131,14 @@ def explain(case_id: CaseId, as_json: Json = False) -> None:
         typer.echo(f"  not sent: {line}")
 
 
-def approve(case_id: CaseId, step: Annotated[str, typer.Argument(metavar="STEP")], by: By) -> None:
+def approve(
+    case_id: CaseId, step: Annotated[str, typer.Argument(metavar="STEP")], by: By, as_json: Json = False
+) -> None:
     """Approve a step that waits for a person, such as the formal notice."""
     from worker import operations
 
     operations.approve(open_app(), case_id, step, by)
-    typer.echo(f"{step} approved by {by}")
+    print_done(as_json, f"{step} approved by {by}", case=case_id, step=step, by=by)
 
 
 @tasks.command("list")
@@ -155,12 +158,12 @@ def tasks_list(
 
 
 @tasks.command("done")
-def tasks_done(task: Annotated[str, typer.Argument(metavar="TASK")], by: By) -> None:
+def tasks_done(task: Annotated[str, typer.Argument(metavar="TASK")], by: By, as_json: Json = False) -> None:
     """Say that a task is done."""
     from worker import operations
 
     operations.finish_task(open_app(), task, by)
-    typer.echo("done")
+    print_done(as_json, "done", task=task, by=by)
 
 
 @uncertain.command("list")
@@ -184,13 +187,14 @@ def uncertain_settle(
         bool, typer.Option("--went/--not-sent", help="What you found out, at the provider's or the debtor's.")
     ],
     by: By,
+    as_json: Json = False,
 ) -> None:
     """Say what became of it. A message that was not sent is sent again; be sure."""
     from worker import operations
 
     if not operations.settle(open_app(), attempt, went=went, by=by):
         raise operations.NotPossible(f"{attempt!r} is not an uncertain attempt (see `relance attempts uncertain list`)")
-    typer.echo("settled")
+    print_done(as_json, "settled", attempt=attempt, went=went, by=by)
 
 
 def _see(app: "App", case_id: str) -> "Seen":

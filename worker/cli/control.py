@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.show import Json, open_app, print_json, print_table
+from worker.cli.show import Json, open_app, print_done, print_json, print_table
 
 if TYPE_CHECKING:
     from worker.app import App
@@ -32,7 +32,12 @@ def check(as_json: Json = False) -> None:
     from worker.render import Wordings
     from worker.status import routes
 
-    loaded = config.load(environment(os.environ).config, os.environ)
+    try:
+        loaded = config.load(environment(os.environ).config, os.environ)
+    except config.ConfigError as error:
+        if as_json:
+            print_json({"problems": error.problems})
+        raise
     problems = Wordings(TEMPLATES).check(_notices(loaded), ("fr", "en"), loaded.creditors)
     found = routes(loaded, Providers(loaded, os.environ))
     if as_json:
@@ -81,17 +86,20 @@ def _rows(found: "Status") -> list[tuple[str, str]]:
     ]
 
 
-def pause(creditor: Creditor = None, channel: Channel = None, strategy: Strategy = None) -> None:
+def pause(creditor: Creditor = None, channel: Channel = None, strategy: Strategy = None, as_json: Json = False) -> None:
     """The stop button: from the next `begin` on nothing goes out, until `relance resume`. Without options: nothing."""
     from worker import operations
 
     app = open_app()
     names, scope = _scope(app, creditor, channel, strategy)
     operations.pause(app, names, scope, everywhere=creditor is None)
-    typer.echo(f"paused: {scope} for {', '.join(names)}; calls already begun may still arrive")
+    words = f"paused: {scope} for {', '.join(names)}; calls already begun may still arrive"
+    print_done(as_json, words, paused=scope, creditors=names)
 
 
-def resume(creditor: Creditor = None, channel: Channel = None, strategy: Strategy = None) -> None:
+def resume(
+    creditor: Creditor = None, channel: Channel = None, strategy: Strategy = None, as_json: Json = False
+) -> None:
     """Lift a pause: the same options as it was given."""
     from worker import operations
 
@@ -99,7 +107,8 @@ def resume(creditor: Creditor = None, channel: Channel = None, strategy: Strateg
     names, scope = _scope(app, creditor, channel, strategy)
     if not operations.resume(app, names, scope, everywhere=creditor is None):
         raise operations.NotPossible(f"{scope} was not paused for {', '.join(names)}")
-    typer.echo(f"resumed: {scope} for {', '.join(names)}; the cases are looked at again within five minutes")
+    words = f"resumed: {scope} for {', '.join(names)}; the cases are looked at again within five minutes"
+    print_done(as_json, words, resumed=scope, creditors=names)
 
 
 def _scope(app: "App", creditor: str | None, channel: str | None, strategy: str | None) -> tuple[list[str], str]:

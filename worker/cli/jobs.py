@@ -1,22 +1,25 @@
 """`relance enqueue`, `schema`, `rejected`: what upstream sends, and what could not be taken."""
 
 import json
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.show import Json, open_app, print_json, print_table
+from worker.cli.show import Json, open_app, print_done, print_json, print_table
 
 if TYPE_CHECKING:
     import dramatiq
 
     from worker.app import App
     from worker.rejected import RejectedJob
+
+JobId = Annotated[str, typer.Argument(metavar="ID", help="As in `relance rejected list`.")]
 
 rejected = typer.Typer(help="Jobs that could not be taken: kept whole, with the reason.", no_args_is_help=True)
 
@@ -35,74 +38,94 @@ def enqueue(
         bool,
         typer.Option("--queue", help="Put reminders into the queue, as upstream does, instead of committing them."),
     ] = False,
+    as_json: Json = False,
 ) -> None:
-    """Take jobs in, one a line. Bad rows are named, good rows are committed before this returns."""
+    """Take jobs in, one a line. Bad rows are named, good rows are committed before this returns.
+
+    `--check` needs no store.
+    """
     from worker.jobs import BadJob
 
-    app = open_app()
-    bad = taken = 0
+    accept = _validator() if check else _taker(open_app(), queue=queue)
+    good, bad = 0, list[str]()
     with _lines(jobs) as lines:
         for number, line in lines:
             try:
-                _take(app, line, check=check, queue=queue)
-                taken += 1
+                accept(_payload(line))
+                good += 1
             except BadJob as error:
-                bad += 1
-                for problem in error.problems:
-                    typer.echo(f"line {number}: {problem}", err=True)
+                bad += (problems := [f"line {number}: {problem}" for problem in error.problems])
+                typer.echo("\n".join(problems), err=True)
+    rows = len({problem.partition(":")[0] for problem in bad})
     verb = "good" if check else "taken"
-    typer.echo(f"{taken} {verb}, {bad} bad")
+    print_done(as_json, f"{good} {verb}, {rows} bad", **{verb: good}, bad=rows, problems=bad)
     if bad:
         raise typer.Exit(1)
 
 
-def _take(app: "App", line: str, *, check: bool, queue: bool) -> None:
+def _validator() -> Callable[[object], object]:
+    from worker import config
+    from worker.config.environment import environment
+    from worker.jobs import parse
+
+    loaded = config.load(environment(os.environ).config, os.environ)
+    return lambda payload: parse(payload, loaded, now=datetime.now(UTC))
+
+
+def _taker(app: "App", *, queue: bool) -> Callable[[object], object]:
     from worker.intake import take
-    from worker.jobs import BadJob, parse
+    from worker.jobs import parse
+
+    def accept(payload: object) -> None:
+        job = parse(payload, app.config, now=app.clock.real())
+        if queue and job.type == "reminder_due":
+            app.broker.enqueue(_message(payload))
+        else:
+            take(app, payload, enqueued_at=datetime.now(UTC))
+
+    return accept
+
+
+def _payload(line: bytes) -> object:
+    from worker.jobs import BadJob
 
     try:
-        payload = json.loads(line)
+        return json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise BadJob(["not UTF-8"]) from None
     except (ValueError, RecursionError):
         raise BadJob(["not JSON"]) from None
-    job = parse(payload, app.config, now=app.clock.real())
-    if check:
-        return
-    if queue and job.type == "reminder_due":
-        app.broker.enqueue(_message(payload))
-        return
-    take(app, payload, enqueued_at=datetime.now(UTC))
 
 
-def _message(payload: dict[str, object]) -> "dramatiq.Message[None]":
+def _message(payload: object) -> "dramatiq.Message[None]":
     import dramatiq
 
-    from worker.queues import FACTS, REMINDERS
+    from worker.queues import REMINDERS
 
-    kind = str(payload.get("type"))
-    queue = REMINDERS if kind == "reminder_due" else FACTS
-    return dramatiq.Message(queue_name=queue, actor_name=kind, args=(), kwargs={"job": payload}, options={})
+    kwargs = {"job": payload}
+    return dramatiq.Message(queue_name=REMINDERS, actor_name="reminder_due", args=(), kwargs=kwargs, options={})
 
 
 @contextmanager
-def _lines(name: str) -> Iterator[Iterator[tuple[int, str]]]:
+def _lines(name: str) -> Iterator[Iterator[tuple[int, bytes]]]:
     """The non-empty lines of a file with their numbers, under a progress bar when somebody watches."""
     if name == "-":
-        yield ((number, line) for number, line in enumerate(sys.stdin, start=1) if line.strip())
+        yield _counted(sys.stdin.buffer)
         return
     path = Path(name)
     if not path.is_file():
         raise typer.BadParameter(f"{name}: no such file")
     hidden = not sys.stderr.isatty()
     with (
-        path.open(encoding="utf-8", errors="surrogateescape") as file,
+        path.open("rb") as file,
         typer.progressbar(length=path.stat().st_size, file=sys.stderr, hidden=hidden) as bar,
     ):
-        yield _counted(file, bar)
+        yield _counted(file, bar.update)
 
 
-def _counted(file: IO[str], bar: Any) -> Iterator[tuple[int, str]]:
+def _counted(file: IO[bytes], tell: Callable[[int], object] = lambda _: None) -> Iterator[tuple[int, bytes]]:
     for number, line in enumerate(file, start=1):
-        bar.update(len(line.encode(errors="surrogateescape")))
+        tell(len(line))
         if line.strip():
             yield number, line
 
@@ -133,13 +156,15 @@ def rejected_list(as_json: Json = False) -> None:
 
 
 @rejected.command("show")
-def rejected_show(job_id: str) -> None:
+def rejected_show(job_id: JobId, as_json: Json = False) -> None:
     """Print the payload of one, as it arrived. It holds personal data."""
-    typer.echo(_rejected(open_app(), job_id).payload.decode(errors="backslashreplace"))
+    found = _rejected(open_app(), job_id)
+    payload = found.payload.decode(errors="backslashreplace")
+    print_done(as_json, payload, id=found.id, at=found.at, queue=found.queue, reason=found.reason, payload=payload)
 
 
 @rejected.command("retry")
-def rejected_retry(job_id: str) -> None:
+def rejected_retry(job_id: JobId, as_json: Json = False) -> None:
     """Take it in again, as it is. It leaves the list if that works; its own `as_of`, or when it arrived, stands."""
     from worker.intake import take
     from worker.jobs import BadJob
@@ -149,13 +174,13 @@ def rejected_retry(job_id: str) -> None:
     entry = _rejected(app, job_id)
     try:
         payload, enqueued_at = _job_of(entry.payload)
-        take(app, payload, enqueued_at=enqueued_at or entry.at)
+        taken = take(app, payload, enqueued_at=enqueued_at or entry.at)
     except BadJob as error:
         for problem in error.problems:
             typer.echo(problem, err=True)
         raise typer.Exit(1) from None
     RejectedJobs(app.client).drop(job_id)
-    typer.echo("taken")
+    print_done(as_json, "taken", taken=job_id, cases=taken.cases)
 
 
 def _job_of(data: bytes) -> tuple[object, datetime | None]:
@@ -164,23 +189,30 @@ def _job_of(data: bytes) -> tuple[object, datetime | None]:
 
     try:
         found = json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise BadJob(["not JSON: it can only be dropped"]) from None
     if isinstance(found, dict) and isinstance(found.get("kwargs"), dict) and "job" in found["kwargs"]:
-        stamp = found.get("message_timestamp")
-        return found["kwargs"]["job"], datetime.fromtimestamp(stamp / 1000, UTC) if isinstance(stamp, int) else None
+        return found["kwargs"]["job"], _stamped(found.get("message_timestamp"))
     return found, None
 
 
+def _stamped(milliseconds: object) -> datetime | None:
+    """When a message says it was enqueued; None for what is no time."""
+    try:
+        return datetime.fromtimestamp(milliseconds / 1000, UTC) if isinstance(milliseconds, int) else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 @rejected.command("drop")
-def rejected_drop(job_id: str) -> None:
+def rejected_drop(job_id: JobId, as_json: Json = False) -> None:
     """Forget it."""
     from worker.rejected import RejectedJobs
 
     app = open_app()
     _rejected(app, job_id)
     RejectedJobs(app.client).drop(job_id)
-    typer.echo("dropped")
+    print_done(as_json, "dropped", dropped=job_id)
 
 
 def _rejected(app: "App", job_id: str) -> "RejectedJob":

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, is_dataclass
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,8 +31,16 @@ def open_app() -> "App":
 
 
 def print_json(value: object) -> None:
-    """As JSON, on standard output."""
-    typer.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False, default=str))
+    """As JSON, on standard output: moments as in ISO 8601, durations in seconds, money as decimal texts."""
+    typer.echo(json.dumps(_plain(value), indent=2, ensure_ascii=False, default=_text))
+
+
+def print_done(as_json: bool, words: str, **fields: object) -> None:
+    """What a command did: a line for people, the fields for programs."""
+    if as_json:
+        print_json(fields)
+    else:
+        typer.echo(words)
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> None:
@@ -56,3 +65,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
+
+
+def _text(value: object) -> object:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return value.total_seconds() if isinstance(value, timedelta) else str(value)
