@@ -15,7 +15,7 @@ from worker import config as configuration
 from worker.broker import SafeBroker, make_broker
 from worker.calendar import calendar_for
 from worker.cases import Cases, Seen
-from worker.clock import Clock, open_clock
+from worker.clock import Clock, open_clock, read_origin
 from worker.config import Config
 from worker.config.environment import Environment, environment
 from worker.dunning.decision import Around
@@ -63,6 +63,11 @@ class Rehearsal:
     at: datetime | None = None
     speed: float | None = None
 
+    @property
+    def wanted(self) -> bool:
+        """Is it one?"""
+        return self.at is not None or self.speed is not None
+
 
 class App:
     """One process's parts. Raises ConfigError, ConfigurationError or redis errors when they cannot be had."""
@@ -74,8 +79,10 @@ class App:
         self.urls = servers(self.environment)
         self.client: redis.Redis = connect(self.urls.redis_url)
         self.cases = Cases(self.client)
-        self.providers = Providers(self.config, self.environ)
+        self.providers = Providers(self.config, self.environ, rehearsed=lambda: read_origin(self.client) is not None)
         asked = rehearsal or Rehearsal()
+        if asked.wanted:
+            self._refuse(self.providers.real())  # before the clock is in the store, from where it never leaves
         opened = open_clock(self.client, asked.at, asked.speed)
         self.clock: Clock = opened[0]
         self.clock_heeded: bool = opened[1]
@@ -104,9 +111,12 @@ class App:
 
     def refuse_real_providers(self) -> None:
         """A store that ever held a rehearsal's clock must never reach real people. Raises ConfigurationError."""
-        real = self.providers.real() if self.clock.rehearsal else []
+        if self.clock.rehearsal:
+            self._refuse(self.providers.real())
+
+    def _refuse(self, real: list[str]) -> None:
         if real:
             raise ConfigurationError(
-                f"this store holds a rehearsal's clock, and {', '.join(real)} reach real people: "
+                f"a rehearsal's clock, and {', '.join(real)} reach real people: "
                 "use a sandbox (TWILIO_BASE_URL, SENDGRID_BASE_URL, SMTP_URL on loopback) or another store"
             )

@@ -1,12 +1,12 @@
 """Which providers carry a creditor's messages on a channel, here and now: those whose credentials are set."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from threading import Lock
 
 from channels import registry
-from channels.base import Channel
+from channels.base import Channel, ConfigurationError
 from worker.config import Config
 
 #: What a channel without credentials, or a creditor in shadow mode, sends through.
@@ -25,9 +25,12 @@ class Route:
 class Providers:
     """The configured providers, built when first used. Shared by threads."""
 
-    def __init__(self, config: Config, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self, config: Config, environ: Mapping[str, str], rehearsed: Callable[[], bool] = lambda: False
+    ) -> None:
         self._config = config
         self._environ = environ
+        self._rehearsed = rehearsed
         self._built: dict[str, Channel] = {}
         self._lock = Lock()
 
@@ -54,7 +57,16 @@ class Providers:
         return names[tries % len(names)]
 
     def get(self, name: str) -> Channel:
-        """The provider, ready to send. Raises ConfigurationError."""
+        """The provider, ready to send. Raises ConfigurationError, also for one that must not reach real people.
+
+        A rehearsal may have begun on the store after this process did: hence the question each time.
+        """
+        channel = self._ready(name)
+        if channel.real and self._rehearsed():
+            raise ConfigurationError(f"{name} reaches real people, and the store held a rehearsal's clock")
+        return channel
+
+    def _ready(self, name: str) -> Channel:
         with self._lock:
             if name not in self._built:
                 provider = self._config.providers[name]
@@ -70,4 +82,4 @@ class Providers:
             for channel in self._config.channels
             for name in self.route(creditor, channel).providers
         }
-        return sorted(name for name in used if self.get(name).real)
+        return sorted(name for name in used if self._ready(name).real)

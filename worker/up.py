@@ -29,6 +29,7 @@ def _run_children(
     environ: Mapping[str, str], stop: Event, *, at: datetime | None, speed: float | None, skip_idle: bool
 ) -> None:
     app = App(environ, Rehearsal(at, speed))
+    app.refuse_real_providers()  # here too: a child that refuses would only be started again
     commands: dict[str, tuple[str, ...]] = {"scheduler": ("scheduler", *(["--skip-idle"] if skip_idle else []))}
     commands |= {name: ("worker", "--queues", ",".join(queues)) for name, queues in worker_groups(app).items()}
     if app.environment.public_url:
@@ -38,7 +39,8 @@ def _run_children(
 
 
 def run_workers(app: App, stop: Event, *, threads: int) -> None:
-    """One child per group of queues."""
+    """One child per group of queues. Raises ConfigurationError for real providers on a rehearsal's store."""
+    app.refuse_real_providers()
     commands = {
         name: ("worker", "--threads", str(threads), "--queues", ",".join(queues))
         for name, queues in worker_groups(app).items()
