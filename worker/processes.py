@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from threading import Event
+from threading import Event, Thread
 from types import FrameType
 
 import structlog
@@ -23,6 +23,8 @@ STOP_WITHIN = 28.0
 RESTART_PAUSE, RESTART_PAUSE_MOST = 0.5, 10.0
 #: A child that has lived so long may die anew without having waited for it.
 LIVED = 30.0
+#: Tells a child who its supervisor is, and how often it looks whether that one still lives, in seconds.
+_PARENT, _PARENT_CHECK = "RELANCE_PARENT", 0.5
 
 _log = structlog.get_logger("relance.processes")
 
@@ -37,6 +39,20 @@ def stop_on_signals(stop: Event) -> None:
 
     signal.signal(signal.SIGTERM, handle)
     signal.signal(signal.SIGINT, handle)
+
+
+def stop_with_parent() -> None:
+    """A supervised process asks itself to stop when its supervisor is gone: one that was killed could not ask."""
+    parent = os.environ.get(_PARENT, "")
+    if parent:
+        Thread(target=_outlive, args=(int(parent),), daemon=True).start()
+
+
+def _outlive(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_PARENT_CHECK)
+    _log.warning("parent.died")
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def run_worker(app: App, broker: SafeBroker, queues: Sequence[str], threads: int, stop: Event) -> None:
@@ -61,7 +77,7 @@ class Supervisor:
 
     def __init__(self, commands: Mapping[str, Sequence[str]], environ: Mapping[str, str]) -> None:
         self._commands = commands
-        self._environ = dict(environ)
+        self._environ = {**environ, _PARENT: str(os.getpid())}
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._started: dict[str, float] = {}
         self._pauses: dict[str, float] = {}

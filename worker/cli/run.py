@@ -127,9 +127,11 @@ def _open(at: datetime | None, speed: float | None) -> "App":
 
     from worker import logs
     from worker.app import App, Rehearsal
+    from worker.processes import stop_with_parent
     from worker.status import routes
 
     logs.configure()
+    stop_with_parent()
     app = App(rehearsal=Rehearsal(at, speed))
     log = structlog.get_logger("relance.main")
     log.info(
