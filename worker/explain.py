@@ -46,7 +46,10 @@ HOLD_WORDS = {
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`next` is the step that comes next ("" if none); `at` when (None: when a fact arrives); `why` in words."""
+    """`state` is waiting, held, paused, in_flight, due or ended; `next` the step that comes next ("" if none).
+
+    `at` says when (None: when a fact arrives), `why` is in words.
+    """
 
     case: str
     state: str
@@ -59,16 +62,24 @@ class Explanation:
 def explain(app: App, seen: Seen, now: datetime) -> Explanation:
     """What the rules say about the case now."""
     case = seen.case
-    decision = decide(case, app.config.strategies[case.strategy], now, app.around(seen))
+    strategy = app.config.strategies.get(case.strategy)
+    unsent = (*held_invoices(case), *not_sent(case))
+    if strategy is None and not case.ended:
+        gone = f"its strategy, {case.strategy!r}, is not configured any more"
+        return Explanation(case.id, "held", "", None, gone, unsent)
+    decision = decide(case, strategy, now, app.around(seen)) if strategy else Wait("ended")
     state, step, at = _state(decision)
-    return Explanation(case.id, state, step, at, in_words(case, decision), tuple(not_sent(case)))
+    return Explanation(case.id, state, step, at, in_words(case, decision), unsent)
 
 
 def _state(decision: Decision) -> tuple[str, str, datetime | None]:
     match decision:
+        case Wait("ended" | "in_flight" as reason, until, step):
+            return reason, step, until
+        case Wait(reason, _, step) if reason.startswith("paused: "):
+            return "paused", step, None
         case Wait(reason, until, step):
-            held = reason.startswith("held")
-            return ("held" if held else "ended" if reason == "ended" else "waiting"), step, until
+            return ("held" if reason.startswith("held: ") else "waiting"), step, until
         case PlaceHold(hold, step):
             return "held", step, hold.until
         case Remind(step=step) | HandOver(step=step) | Skip(step=step):
@@ -83,7 +94,9 @@ def in_words(case: Case, decision: Decision) -> str:
         case Wait("ended"):
             return f"the case has ended: {case.ended.reason if case.ended else ''}"
         case Wait(reason) if reason.startswith("held: "):
-            return "held: " + "; ".join(HOLD_WORDS.get(name, name) for name in reason[6:].split(", "))
+            return "held: " + "; ".join(_hold_in_words(case, name) for name in reason[6:].split(", "))
+        case Wait(reason) if reason.startswith("paused: "):
+            return f"{reason} (nothing goes out until `relance resume`)"
         case Wait(reason):
             return REASONS.get(reason, reason)
         case PlaceHold(hold):
@@ -98,6 +111,21 @@ def in_words(case: Case, decision: Decision) -> str:
             return f"ends at the next look: {reason}"
         case Lapse(hold):
             return f"no longer held: {hold.reason}"
+
+
+def _hold_in_words(case: Case, reason: str) -> str:
+    notes = {hold.note for hold in case.holds if hold.reason == reason and hold.note}
+    return HOLD_WORDS.get(reason, reason) + (f" ({', '.join(sorted(notes))})" if notes else "")
+
+
+def held_invoices(case: Case) -> list[str]:
+    """The invoices that are not chased although the case is."""
+    return [
+        f"{hold.invoice}: held, {HOLD_WORDS.get(hold.reason, hold.reason)}"
+        + (f", until {local(case, hold.until)}" if hold.until else "")
+        for hold in case.holds
+        if hold.invoice
+    ]
 
 
 def not_sent(case: Case) -> list[str]:
