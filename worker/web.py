@@ -4,6 +4,7 @@ Signatures are computed over PUBLIC_URL, never over Host or X-Forwarded-*; witho
 """
 
 import os
+from typing import cast
 
 import structlog
 import uvicorn
@@ -11,11 +12,12 @@ from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 from twilio.request_validator import RequestValidator
 
-from channels.settings import secret
+from channels import registry
+from channels.settings import TwilioSettings, secret
 from channels.twiml import hangup_twiml, neutral_twiml
 from worker.app import App
-from worker.cases import Seen
-from worker.dunning.model import StepRun, parse_attempt_id
+from worker.dunning.model import Case, Send, StepRun, parse_attempt_id
+from worker.logs import place_of
 from worker.messages import prepare
 from worker.store import AWAY
 
@@ -43,11 +45,11 @@ def create(app: App) -> FastAPI:
 
 
 def _voice(app: App, attempt: str, form: dict[str, str], signature: str) -> Response:
-    token = secret(app.environ, "TWILIO_AUTH_TOKEN")
-    if not (token and app.environment.public_url):
+    tokens = _tokens(app)
+    if not (tokens and app.environment.public_url):
         return Response(status_code=404)
     url = f"{app.environment.public_url}/webhooks/twilio/voice/{attempt}"
-    if not RequestValidator(token).validate(url, form, signature):
+    if not any(RequestValidator(token).validate(url, form, signature) for token in tokens):
         _log.warning("webhook.forged", door="twilio/voice")
         return Response(status_code=403)
     try:
@@ -57,24 +59,50 @@ def _voice(app: App, attempt: str, form: dict[str, str], signature: str) -> Resp
         return Response(status_code=503)
 
 
+def _tokens(app: App) -> set[str]:
+    """The auth tokens of all accounts that place calls: each creditor can have its own."""
+    found = set()
+    for provider in app.config.providers.values():
+        if provider.kind == "twilio_voice":
+            settings = cast(TwilioSettings, registry.settings_for(provider.kind, provider.settings))
+            found.add(secret(app.environ, settings.auth_token_env))
+    return found - {""}
+
+
 def _script(app: App, attempt: str) -> str:
     """The call's document. A call whose case was paid, held or superseded meanwhile hangs up in silence."""
     try:
+        return _words(app, attempt)
+    except AWAY:
+        raise
+    except _NotNow:
+        _log.info("call.silenced", attempt=attempt)
+    except Exception as error:  # a debtor must not hear the provider read an error out
+        _log.error("render.failed", attempt=attempt, place=place_of(error), error=type(error).__name__)
+    return hangup_twiml()
+
+
+class _NotNow(Exception):
+    """Nothing is to be said in this call."""
+
+
+def _words(app: App, attempt: str) -> str:
+    try:
         case_id, number = parse_attempt_id(attempt)
     except ValueError:
-        return hangup_twiml()
+        raise _NotNow from None
     seen = app.cases.see(case_id) if "-" in case_id else None
     found = seen.case.find_attempt(number) if seen else None
-    if seen is None or found is None or not _stands(seen, found[0]):
-        _log.info("call.silenced", attempt=attempt)
-        return hangup_twiml()
+    if seen is None or found is None or not _stands(seen.case, *found):
+        raise _NotNow
     message = prepare(app, seen.case, found[0], "voice", number, app.clock.now()).message
     return neutral_twiml(message.text, message.language)
 
 
-def _stands(seen: Seen, run: StepRun) -> bool:
-    case = seen.case
-    return not case.ended and case.case_hold() is None and any(i.number == run.anchor for i in case.chased())
+def _stands(case: Case, run: StepRun, send: Send) -> bool:
+    """Is it a call, has it begun, and is what it is about still to be chased?"""
+    begun = send.channel == "voice" and send.status in ("sending", "accepted", "uncertain")
+    return begun and not case.ended and case.case_hold() is None and run.anchor in {i.number for i in case.chased()}
 
 
 def serve(app: App) -> None:
