@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import IO, Any
 
 import dramatiq
 import typer
@@ -60,43 +60,55 @@ PAYMENTS = (
 
 def run_demo() -> int:
     """Play it; returns the exit code of `relance watch`, which ends when every case has."""
-    with (
-        tempfile.TemporaryDirectory(prefix="relance-") as name,
-        Embedded(Path(name)) as urls,
-        _sandbox(Path(name)) as providers,
-    ):
-        environ = {
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped then, too
+    with tempfile.TemporaryDirectory(prefix="relance-") as name, stage(Path(name)) as environ:
+        app = App(environ, Rehearsal(datetime.fromisoformat(BEGINS), SPEED))
+        with (Path(name) / "up.log").open("wb") as log, running(environ, log):
+            Thread(target=play, args=(app,), daemon=True).start()
+            feed = _relance(environ, "enqueue", "--queue", str(EXAMPLES), stdout=log)
+            code = _show(environ)
+            return feed.wait(10) or code
+
+
+@contextmanager
+def stage(folder: Path) -> Iterator[dict[str, str]]:
+    """Throw-away servers and sandbox providers, logging to `sandbox.jsonl`; gives the environment to run in."""
+    with Embedded(folder) as urls, _sandbox(folder) as providers:
+        yield {
             **_clean(os.environ),
             **providers,
             "REDIS_URL": urls.redis_url,
             "BROKER_URL": urls.broker_url,
             "RELANCE_CONFIG": str(ROOT / "config"),
         }
-        return _play(environ, Path(name))
 
 
-def _play(environ: Mapping[str, str], folder: Path) -> int:
-    app = App(environ, Rehearsal(datetime.fromisoformat(BEGINS), SPEED))
-    with (folder / "up.log").open("wb") as log:
-        up = _relance(environ, "up", "--skip-idle", stdout=log, stderr=log)
-        watch = _relance(environ, "watch", "--until-ended")
-        Thread(target=_act, args=(app,), daemon=True).start()
-        _relance(environ, "enqueue", "--queue", str(EXAMPLES), stdout=log).wait(30)
-        try:
-            return watch.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            typer.echo(f"the demo did not end within {PATIENCE} s", err=True)
-            return 1
-        finally:
-            for process in (watch, up):
-                process.send_signal(signal.SIGTERM)
-            for process in (watch, up):
-                process.wait(40)
+@contextmanager
+def running(environ: Mapping[str, str], log: IO[bytes]) -> Iterator["subprocess.Popen[bytes]"]:
+    """`relance up` as long as this lasts, out of reach of a Ctrl-C, which is for us."""
+    up = _relance(environ, "up", "--skip-idle", stdout=log, stderr=log, start_new_session=True)
+    try:
+        yield up
+    finally:
+        up.send_signal(signal.SIGTERM)
+        up.wait(40)
 
 
-def _relance(environ: Mapping[str, str], *arguments: str, **streams: Any) -> "subprocess.Popen[bytes]":
+def _show(environ: Mapping[str, str]) -> int:
+    watch = _relance(environ, "watch", "--until-ended")
+    try:
+        return watch.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        typer.echo(f"the demo did not end within {PATIENCE} s", err=True)
+        return 1
+    finally:
+        watch.terminate()
+        watch.wait(10)
+
+
+def _relance(environ: Mapping[str, str], *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "worker.main", *arguments]
-    return subprocess.Popen(command, env=dict(environ), **streams)  # noqa: S603
+    return subprocess.Popen(command, env=dict(environ), **options)  # noqa: S603
 
 
 def _clean(environ: Mapping[str, str]) -> dict[str, str]:
@@ -109,7 +121,7 @@ def _clean(environ: Mapping[str, str]) -> dict[str, str]:
 def _sandbox(folder: Path) -> Iterator[dict[str, str]]:
     """The provider servers, in a process of their own."""
     command = [sys.executable, "-m", "worker.main", "sandbox", "--log", str(folder / "sandbox.jsonl")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=_clean(os.environ))  # noqa: S603
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=_clean(os.environ), start_new_session=True)  # noqa: S603
     try:
         assert process.stdout is not None  # noqa: S101  # it was asked for
         urls = json.loads(process.stdout.readline())
@@ -127,7 +139,7 @@ def _sandbox(folder: Path) -> Iterator[dict[str, str]]:
             process.stdout.close()
 
 
-def _act(app: App) -> None:
+def play(app: App) -> None:
     """Play the debtors and the operator, as the events call for it."""
     names: dict[str, str] = {}
     reserved: dict[tuple[str, int], tuple[str, str]] = {}
