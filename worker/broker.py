@@ -6,13 +6,16 @@ is not a ConnectionError, and a lost acknowledgement would stay lost.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import dramatiq
 import redis
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
+from dramatiq.common import current_millis
 from dramatiq.encoder import JSONEncoder
-from dramatiq.errors import ActorNotFound, ConnectionClosed, DecodeError
+from dramatiq.errors import ConnectionClosed, DecodeError
 from dramatiq.middleware import CurrentMessage, Middleware
 
 from worker.rejected import RejectedJobs
@@ -22,7 +25,13 @@ from worker.store import connect, until_it_answers
 HEARTBEAT_MS = 15_000
 
 #: What a message must be to be handled at all.
-_SHAPE = {"queue_name": str, "actor_name": str, "message_id": str, "message_timestamp": int, "kwargs": dict}
+_SHAPE = {
+    "queue_name": str, "actor_name": str, "args": list, "kwargs": dict, "options": dict,
+    "message_id": str, "message_timestamp": int,
+}  # fmt: skip
+
+#: How far ahead dramatiq lets a message be delayed.
+LONGEST_DELAY_MS = 7 * 86_400_000
 
 
 class StrictEncoder(JSONEncoder):
@@ -36,12 +45,18 @@ class StrictEncoder(JSONEncoder):
         for name, kind in _SHAPE.items():
             if not isinstance(fields.get(name), kind):
                 raise ValueError(f"{name}: not what dramatiq puts there")
-        options = fields.get("options")
-        if not isinstance(options, dict) or not isinstance(options.get("redis_message_id"), str):
-            raise ValueError("options.redis_message_id: missing")
-        if not isinstance(fields.get("args"), list):
-            raise ValueError("args: not a list")
+        if fields.keys() - _SHAPE:
+            raise ValueError("has a field that dramatiq does not put there")
+        _check_options(fields["options"])
         return fields
+
+
+def _check_options(options: dict[str, Any]) -> None:
+    if not isinstance(options.get("redis_message_id"), str):
+        raise ValueError("options.redis_message_id: missing")
+    eta = options.get("eta", 0)
+    if not isinstance(eta, int) or eta > current_millis() + LONGEST_DELAY_MS:
+        raise ValueError("options.eta: not a time within a week")
 
 
 class _Consumer(_RedisConsumer):
@@ -49,26 +64,69 @@ class _Consumer(_RedisConsumer):
 
     broker: "SafeBroker"
 
+    def __init__(self, broker: "SafeBroker", queue_name: str, prefetch: int, timeout: int) -> None:
+        super().__init__(broker, queue_name, prefetch, timeout)
+        self._fetched: set[str] = set()
+        self._in_hand = broker.in_hand.setdefault(queue_name, set())
+        with _closing_connections():
+            self._take_back()
+
     def __next__(self) -> Any:
         while True:
-            try:
-                message = super().__next__()
-            except DecodeError as error:
-                self._set_aside(error.data, f"not a dramatiq message: {error.error}")
-                continue
-            except redis.TimeoutError as error:
-                raise ConnectionClosed(error) from None
-            if message is None or message.queue_name == self.queue_name:
-                return message
-            self.queued_message_ids.discard(message.message_id)
-            self._set_aside(message.encode(), f"queue_name: not the queue it is in ({self.queue_name})")
+            with _closing_connections():
+                try:
+                    message = super().__next__()
+                except DecodeError as error:
+                    self._set_aside(error.data, f"not a dramatiq message: {error.error}")
+                    continue
+                if message is None:
+                    return None
+                fault = self._fault(message)
+                if not fault:
+                    self._in_hand.add(message.options["redis_message_id"])
+                    return message
+                self.queued_message_ids.discard(message.message_id)
+                self._set_aside(message.encode(), fault)
 
     def ack(self, message: Any) -> None:
         """Acknowledge; dramatiq repeats it after a ConnectionClosed."""
-        try:
+        with _closing_connections():
             super().ack(message)
-        except redis.TimeoutError as error:
-            raise ConnectionClosed(error) from None
+        self._let_go(message)
+
+    def requeue(self, messages: Any) -> None:
+        """Hand back what was fetched and not begun."""
+        messages = list(messages)
+        with _closing_connections():
+            super().requeue(messages)
+        for message in messages:
+            self._let_go(message)
+
+    def _let_go(self, message: Any) -> None:
+        self._in_hand.discard(message.options["redis_message_id"])
+
+    def _take_back(self) -> None:
+        """What a lost answer left fetched, and in nobody's hands, goes back to its queue."""
+        lost = self._fetched_ids() - self._in_hand
+        if lost:
+            self.broker.do_requeue(self.queue_name, *lost)
+
+    def _fetched_ids(self) -> set[str]:
+        """The broker's own ids of what this worker has fetched from the queue and not acknowledged."""
+        broker = self.broker
+        members = broker.client.smembers(f"{broker.namespace}:__acks__.{broker.broker_id}.{self.queue_name}")
+        return {str(cast(bytes, member), "ascii", "replace") for member in members}
+
+    def _fault(self, message: Any) -> str | None:
+        """Why the message cannot be handled here; None if it can."""
+        if message.queue_name != self.queue_name:
+            return f"queue_name: not the queue it is in ({self.queue_name})"
+        if message.actor_name not in self.broker.actors:
+            return "actor_name: no actor of that name"
+        redis_id = message.options["redis_message_id"]
+        if redis_id not in self._fetched:
+            self._fetched = self._fetched_ids()  # once for each batch
+        return None if redis_id in self._fetched else "options.redis_message_id: not the one it is stored under"
 
     def _set_aside(self, data: bytes, reason: str) -> None:
         until_it_answers(lambda: self.broker.rejected.add(data, reason, queue=self.queue_name))
@@ -77,14 +135,30 @@ class _Consumer(_RedisConsumer):
             self.broker.do_ack(self.queue_name, redis_id)
 
     def _redis_id(self, data: bytes) -> str | None:
-        """The broker's own id of those bytes: it is in none of them, so look among what this worker has fetched."""
-        broker = self.broker
-        root = f"{broker.namespace}:{self.queue_name}"
-        fetched = broker.client.smembers(f"{broker.namespace}:__acks__.{broker.broker_id}.{self.queue_name}")
-        for redis_id in fetched:
-            if broker.client.hget(f"{root}.msgs", redis_id) == data:
-                return str(cast(bytes, redis_id), "ascii")
+        """Under which id those bytes are stored: what they say of themselves need not be true."""
+        messages = f"{self.broker.namespace}:{self.queue_name}.msgs"
+        for redis_id in self._fetched_ids() - self._in_hand:
+            stored = cast("bytes | None", self.broker.client.hget(messages, redis_id))
+            if stored is not None and _same(stored, data):
+                return redis_id
         return None
+
+
+def _same(stored: bytes, data: bytes) -> bool:
+    """The same bytes, or the same message written otherwise."""
+    try:
+        return stored == data or bool(dramatiq.Message.decode(stored) == dramatiq.Message.decode(data))
+    except DecodeError:
+        return False
+
+
+@contextmanager
+def _closing_connections() -> Iterator[None]:
+    """What redis-py says of a lost connection, in dramatiq's word for it: it starts over with a new consumer."""
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError) as error:
+        raise ConnectionClosed(error) from None
 
 
 class SafeBroker(RedisBroker):
@@ -94,11 +168,12 @@ class SafeBroker(RedisBroker):
         super().__init__(
             client=client,
             middleware=[CurrentMessage(), _RejectFailures(rejected)],
-            namespace="{dramatiq}",
             heartbeat_timeout=HEARTBEAT_MS,
             maintenance_chance=1_000_000,
         )
         self.rejected = rejected
+        #: By queue, the broker's own ids of the messages that worker threads were given and have not finished.
+        self.in_hand: dict[str, set[str]] = {}
 
     @property
     def consumer_class(self) -> type[_Consumer]:
@@ -111,7 +186,7 @@ class SafeBroker(RedisBroker):
 
 
 class _RejectFailures(Middleware):
-    """A message whose actor raised, or that names no actor, is set aside with its reason; it is never dropped."""
+    """A message whose actor raised is set aside with its reason; it is never dropped."""
 
     def __init__(self, rejected: RejectedJobs) -> None:
         self._rejected = rejected
@@ -121,16 +196,7 @@ class _RejectFailures(Middleware):
     ) -> None:
         """An exception that an actor did not expect: keep the job; a case's next look does not depend on it."""
         if exception is not None:
-            self._rejected.add(
-                message.encode(), f"{type(exception).__name__} in {message.actor_name}", message.queue_name
-            )
-
-    def before_nack(self, broker: dramatiq.Broker, message: Any) -> None:
-        """An actor that does not exist."""
-        try:
-            broker.get_actor(message.actor_name)
-        except ActorNotFound:
-            reason = "actor_name: no actor of that name"
+            reason = f"{type(exception).__name__} in {message.actor_name}"
             until_it_answers(lambda: self._rejected.add(message.encode(), reason, message.queue_name))
 
 
