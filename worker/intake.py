@@ -66,7 +66,8 @@ def take(app: App, payload: object, *, enqueued_at: datetime, expected: str | No
 
 def _take_once(app: App, job: Job, enqueued_at: datetime) -> Taken | None:
     commit = Commit(job.creditor)
-    taking = Taking(app, commit, as_of=job.as_of or enqueued_at, now=app.clock.now())
+    as_of = job.as_of or min(enqueued_at, app.clock.real())  # the enqueuer's clock may be wrong; ours decides
+    taking = Taking(app, commit, as_of=as_of, now=app.clock.now())
     mark = commit.keys.job(job.job_id)
     commit.guard("absent", mark)
     commit.op("SET", mark, "1", "EX", int(REMEMBERED.total_seconds()))
