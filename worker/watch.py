@@ -137,7 +137,7 @@ class Board:
     def _case_ended(self, case: _Case, event: dict[str, Any]) -> str:
         case.ended = True
         if case.last:
-            case.last.then = f"{case.last.then}; the end: {event['reason']}".lstrip("; ")
+            case.last.then = f"the end: {event['reason']}"
         return f"the end: {event['reason']}"
 
     def _case_reopened(self, case: _Case, event: dict[str, Any]) -> str:
