@@ -114,10 +114,18 @@ def _take_up_again(taking: Taking, stored: Stored, event: PaymentFailed, numbers
         taking.commit.op("HSET", keys.groups, group_of(case.debtor.id, case.currency, case.group), case.id)
         return
     after = taking.commit.change(stored, [event])
-    owed = tuple(invoice for invoice in after.invoices if invoice.number in numbers)
+    owed = tuple(i for i in after.invoices if i.number in numbers and _is_news(i, current.case))
+    if not owed:
+        taking.notes.append("the debtor's newer case knows better")
+        return
     taking.change(current, [InvoicesStated(at=taking.now, invoices=owed)])
-    for number in numbers:
-        taking.commit.op("HSET", taking.commit.keys.invoices, number, current.case.id)
+    for invoice in owed:
+        taking.commit.op("HSET", taking.commit.keys.invoices, invoice.number, current.case.id)
+
+
+def _is_news(invoice: Invoice, case: Case) -> bool:
+    known = case.invoice(invoice.number)
+    return known is None or known.known_as_of < invoice.known_as_of
 
 
 def _failed_parts(taking: Taking, case: Case, job: FailedJob) -> list[Moved]:
