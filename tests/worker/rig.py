@@ -27,7 +27,9 @@ from worker.sending import deliver
 from .payloads import fact, reminder
 
 PARIS = ZoneInfo("Europe/Paris")
-#: A Wednesday at ten: the day after `payloads.reminder`'s invoice was due, in the window of `b2b`.
+#: The invoice of `payloads.reminder`.
+NUMBER = "F-2026/001"
+#: A Wednesday at ten: the day after it was due, in the window of `b2b`.
 MORNING = datetime(2026, 4, 1, 10, tzinfo=PARIS)
 #: When upstream's books said so, unless a test says otherwise.
 ENQUEUED = datetime(2026, 3, 31, 9, tzinfo=PARIS)
@@ -118,7 +120,7 @@ class Rig:
 
     def pay(self, amount: str = "1200.50", job_id: str = "pay-1", **fields: Any) -> Taken:
         """The invoice of `payloads.reminder` is paid, later than anything known."""
-        about = {} if "case" in fields else {"invoice": "F-2026/001"}
+        about = {} if "case" in fields else {"invoice": NUMBER}
         named = {**about, "amount": amount, "currency": "EUR", **fields}
         return self.take(fact("payment_received", job_id=job_id, **named), ENQUEUED + timedelta(hours=3))
 
@@ -250,3 +252,22 @@ def tripping_client(url: str) -> redis.Redis:
 def index_of(kinds: Sequence[str], kind: str) -> int:
     """Where that event is; past the end if it never was."""
     return kinds.index(kind) if kind in kinds else len(kinds)
+
+
+def at(hour: int) -> str:
+    """That hour of the day on which the case is opened at nine."""
+    return ENQUEUED.replace(hour=hour).isoformat()
+
+
+def paid(hour: int, amount: str = "1200.50", kind: str = "payment_received", **fields: Any) -> dict[str, Any]:
+    """A payment of the invoice as the books had it at that hour."""
+    job_id = f"{kind}-{hour}-{amount.replace('.', '')}"
+    about = {} if "case" in fields else {"invoice": NUMBER}
+    named = {"job_id": job_id, "as_of": at(hour), "amount": amount, "currency": "EUR"}
+    return fact(kind, **{**about, **named, **fields})
+
+
+def stated(hour: int, outstanding: str, **changes: Any) -> dict[str, Any]:
+    """A reminder that says what is outstanding at that hour."""
+    fields = {"job_id": f"s-{hour}-{outstanding}", "as_of": at(hour), "invoices__0__outstanding": outstanding}
+    return reminder(**{**fields, **changes})
