@@ -106,11 +106,18 @@ class RehearsalClock:
         self._client.delete(_HOLD_KEY)
 
     def skip_to(self, moment: datetime) -> None:
-        """Let it be `moment`, if that is later: nothing was to happen before it."""
-        ahead = moment - self.now()
-        if ahead > timedelta():
-            self._client.hincrby(CLOCK_KEY, "skipped_ms", int(ahead / timedelta(milliseconds=1)) + 1)
-            self._read_at = 0.0
+        """Let it be `moment`, if that is later: nothing was to happen before it. Whoever else skips to it meanwhile
+        does not add to that.
+        """
+
+        def skip(pipe: redis.client.Pipeline) -> None:
+            ahead = moment - (read_origin(pipe) or self._origin).ladder(self.real())
+            pipe.multi()
+            if ahead > timedelta():
+                pipe.hincrby(CLOCK_KEY, "skipped_ms", int(ahead / timedelta(milliseconds=1)) + 1)
+
+        self._client.transaction(skip, CLOCK_KEY)
+        self._read_at = 0.0
 
 
 def read_origin(client: redis.Redis) -> Origin | None:

@@ -68,6 +68,13 @@ class Embedded:
         """Start what does not run; returns where they listen. Raises EmbeddedError."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self._take_lock()
+        try:
+            return self._start()
+        except EmbeddedError:
+            self.stop()
+            raise
+
+    def _start(self) -> Urls:
         for name in _FSYNC:
             if not _answers(_socket(self.folder, name)):
                 self._spawn(name)
@@ -99,6 +106,7 @@ class Embedded:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            self._lock.close()
             raise EmbeddedError(f"another process runs the servers in {self.folder}") from None
 
     def _spawn(self, name: str) -> None:
