@@ -1,0 +1,115 @@
+"""One clock: ladder time is real time, but for a rehearsal that lives in the store."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from threading import Barrier, Thread
+
+import pytest
+import redis
+
+from worker.clock import RehearsalClock, SystemClock, open_clock, read_origin
+from worker.embedded import Urls
+from worker.store import connect
+
+AT = datetime(2026, 4, 2, 7, tzinfo=UTC)
+
+
+@pytest.fixture
+def client(store: Urls) -> Iterator[redis.Redis]:
+    """An empty store."""
+    with connect(store.redis_url) as client:
+        yield client
+
+
+def rehearsal(client: redis.Redis, speed: float = 1.0) -> RehearsalClock:
+    """A clock set to `AT`."""
+    clock, _ = open_clock(client, AT, speed)
+    assert isinstance(clock, RehearsalClock)
+    return clock
+
+
+def test_without_a_rehearsal_both_times_are_one(client: redis.Redis) -> None:
+    """Production writes nothing into the store."""
+    clock, heeded = open_clock(client)
+    assert isinstance(clock, SystemClock)
+    assert heeded
+    assert abs(clock.now() - clock.real()) < timedelta(seconds=1)
+    assert clock.ladder_after(timedelta(hours=1)) - clock.now() > timedelta(minutes=59)
+    assert read_origin(client) is None
+
+
+def test_a_rehearsal_starts_where_it_is_told_and_runs_as_fast(client: redis.Redis) -> None:
+    """Real time goes on as it does; waits of real time are longer in ladder time."""
+    clock = rehearsal(client, 43_200)
+    first = clock.now()
+    assert AT <= first < AT + timedelta(days=1)
+    assert clock.ladder_after(timedelta(minutes=1)) >= first + timedelta(days=30)
+    assert abs(clock.real() - datetime.now(UTC)) < timedelta(seconds=5)
+
+
+def test_who_comes_later_takes_the_clock_that_is_there(client: redis.Redis) -> None:
+    """Another `--at` is not heeded, and said so; the same one, or none, is."""
+    rehearsal(client)
+    other, heeded = open_clock(client, AT + timedelta(days=9), 2.0)
+    assert abs(other.now() - AT) < timedelta(seconds=30)
+    assert not heeded
+    assert open_clock(client, AT, 1.0)[1]
+    assert open_clock(client)[1]
+
+
+def test_processes_that_start_together_agree_on_one_clock(client: redis.Redis) -> None:
+    """Whoever is first writes all of the origin."""
+    start = Barrier(6)
+
+    def begin(n: int) -> None:
+        start.wait()
+        open_clock(client, AT + timedelta(days=n), float(n + 1))
+
+    together([(begin, n) for n in range(6)])
+    origin = read_origin(client)
+    assert origin is not None
+    assert origin.at == AT + timedelta(days=origin.speed - 1)
+
+
+def test_a_skip_moves_the_clock_for_everybody(client: redis.Redis) -> None:
+    """A later process, and one that runs, see it; nobody goes back."""
+    clock, other = rehearsal(client), rehearsal(client)
+    clock.skip_to(AT + timedelta(days=3))
+    clock.skip_to(AT + timedelta(days=2))
+    assert clock.now() >= AT + timedelta(days=3)
+    assert rehearsal(client).now() >= AT + timedelta(days=3)
+    eventually = datetime.now(UTC) + timedelta(seconds=2)
+    while other.now() < AT + timedelta(days=3):
+        assert datetime.now(UTC) < eventually
+
+
+def test_two_who_skip_to_the_same_moment_arrive_there(client: redis.Redis) -> None:
+    """Any number of schedulers may find the agenda idle at once: the clock does not jump twice as far."""
+    clocks = [rehearsal(client) for _ in range(4)]
+    start = Barrier(4)
+
+    def skip(n: int) -> None:
+        start.wait()
+        clocks[n].skip_to(AT + timedelta(days=3))
+
+    together([(skip, n) for n in range(4)])
+    assert AT + timedelta(days=3) <= rehearsal(client).now() < AT + timedelta(days=3, seconds=30)
+
+
+def test_nothing_is_skipped_while_somebody_holds_the_clock(client: redis.Redis) -> None:
+    """A hold ends by itself, or is given up."""
+    clock = rehearsal(client)
+    assert not clock.held()
+    clock.hold(30)
+    assert rehearsal(client).held()
+    clock.unhold()
+    assert not clock.held()
+
+
+def together(works: list[tuple[object, int]]) -> None:
+    """Run these at once."""
+    threads = [Thread(target=work, args=(n,)) for work, n in works]  # type: ignore[arg-type]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
