@@ -19,7 +19,10 @@ from worker.dunning.events import Event, HoldPlaced, PaymentFailed
 from worker.dunning.model import Case, attempt_id
 
 #: Libraries that log addresses, bodies or keys below this level.
-_CHATTY = ("twilio.http_client", "python_http_client", "urllib3", "requests", "asyncio", "uvicorn.access")
+_CHATTY = (
+    "twilio.http_client", "python_http_client", "urllib3", "requests", "asyncio", "uvicorn.access",
+    "worker.actors",  # where dramatiq logs, under an actor's name, what it was called with
+)  # fmt: skip
 
 
 _log = structlog.get_logger("relance.case")

@@ -81,11 +81,16 @@ def deliver(app: App, attempt: str, at: datetime | None) -> None:
 
 
 def _read(app: App, attempt: str, now: datetime) -> Try | None:
-    """The reservation, if it still stands: a late, repeated or lost queue message does no harm."""
+    """The reservation, if it still stands: a late, repeated or lost queue message does no harm.
+
+    Raises LookupError for a case there is not: the message is not one of ours, and is set aside unread.
+    """
     case_id, number = parse_attempt_id(attempt)
     seen = app.cases.see(case_id)
-    found = seen.case.find_attempt(number) if seen else None
-    if seen is None or found is None or found[1].status != "reserved":
+    if seen is None:
+        raise LookupError("no such case")
+    found = seen.case.find_attempt(number)
+    if found is None or found[1].status != "reserved":
         return None
     return Try(seen, *found, now)
 
