@@ -538,7 +538,8 @@ def _extended(view: _View, run: StepRun, step: Step) -> tuple[str, ...]:
     """
     case, plan = view.case, tuple(c for c in run.channels if usable(view.case, c) or run.send(c))
     tried = [channel for channel in plan if channel != "task"] or plan
-    if all(send.status == "rejected" for send in run.sends) and (fresh := _plan(view, step)):
+    over = all(send.status == "rejected" or _refused(case, run, send.channel) for send in run.sends)
+    if over and (fresh := _plan(view, step)):
         return (*(c for c in plan if c not in fresh and _refused(case, run, c)), *fresh)
     if any(not _refused(case, run, channel) for channel in tried):
         return plan
@@ -547,16 +548,19 @@ def _extended(view: _View, run: StepRun, step: Step) -> tuple[str, ...]:
 
 
 def _refused(case: Case, run: StepRun, channel: str) -> bool:
-    """Was the message refused for an address that is still the one we know?"""
+    """Was the message refused, or did it not leave, and there is no address to try it with?"""
     send = run.send(channel)
-    return send is not None and send.status == "rejected" and not usable(case, channel)
+    unsaid = send is not None and send.status in ("rejected", "unavailable", "released")
+    return unsaid and not usable(case, channel)
 
 
 def _to_do(case: Case, run: StepRun, step: Step, channel: str) -> bool:
     send = run.send(channel)
+    if not usable(case, channel):
+        return False
     if send is None or send.status in ("released", "unavailable"):
         return True
-    return send.status == "rejected" and usable(case, channel) and not _replaced(run, step)
+    return send.status == "rejected" and not _replaced(run, step)
 
 
 def _replaced(run: StepRun, step: Step) -> bool:

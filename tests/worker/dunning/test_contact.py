@@ -279,6 +279,16 @@ def test_an_unavailable_provider_is_tried_again_after_the_backoff_and_not_before
     assert story.case.runs[0].sends[0].tries == 2
 
 
+def test_an_address_that_is_taken_away_meanwhile_is_not_tried_again() -> None:
+    """The SMS provider is away; then there is no phone any more: the email takes over, and nothing goes in circles."""
+    story = Story(LADDER, at("2026-04-06"), answer=on(sms=down)).open(
+        invoice("F1", "2026-04-01"), ran=(StepRun(step="first", anchor="F1", at=at("2026-04-02"), by_hand=True),)
+    )
+    story.until("2026-04-07 10:00")
+    story.tell(DebtorChanged(at=story.now, debtor=without(COMPANY, phone=None)))
+    assert table(story.until("2026-04-07 10:10").sent) == ["2026-04-07 second email"]
+
+
 def test_a_long_outage_ends_in_one_step_and_not_in_a_burst() -> None:
     """Away for three weeks: the first step leaves when the provider is back, the next one keeps its distance."""
     story = Story(strategy(*LADDER.steps), at("2026-04-02")).open(invoice("F1", "2026-04-01"))
