@@ -134,8 +134,8 @@ def finish_task(app: App, task_id: str, by: str) -> None:
 
 # ---- the stop button
 
-#: Pauses of everything, kept for creditors that are configured later.
-_PAUSED_ALL = "relance:paused"
+#: Pauses of all creditors, kept for those that are configured later; and who was resumed from one of them since.
+_PAUSED_ALL, _RESUMED = "relance:paused", "relance:resumed"
 
 
 def scope_of(*, creditor: str | None, channel: str | None, strategy: str | None) -> str:
@@ -153,6 +153,7 @@ def pause(app: App, creditors: Sequence[str], scope: str, *, everywhere: bool) -
     if everywhere:
         app.client.hset(_PAUSED_ALL, scope, since)
     for creditor in creditors:
+        app.client.srem(_RESUMED, f"{creditor} {scope}")
         app.client.hset(Keys(creditor).paused, scope, since)
     _log.warning("pause.begun", creditors=list(creditors), scope=scope)
 
@@ -161,16 +162,20 @@ def resume(app: App, creditors: Sequence[str], scope: str, *, everywhere: bool) 
     """Lift the pause; returns how many creditors it had covered."""
     if everywhere:
         app.client.hdel(_PAUSED_ALL, scope)
+    else:
+        app.client.sadd(_RESUMED, *(f"{creditor} {scope}" for creditor in creditors))
     lifted = sum(int(app.client.hdel(Keys(creditor).paused, scope)) for creditor in creditors)
-    _log.warning("pause.ended", creditors=list(creditors), scope=scope)
+    if lifted:
+        _log.warning("pause.ended", creditors=list(creditors), scope=scope)
     return lifted
 
 
 def spread_pauses(app: App) -> None:
-    """A creditor configured after everything was paused is paused too."""
+    """A creditor configured after everything was paused is paused too, unless it was resumed by its name."""
     for scope, since in cast("dict[str, str]", app.client.hgetall(_PAUSED_ALL)).items():
         for creditor in app.config.creditors:
-            app.client.hsetnx(Keys(creditor).paused, scope, since)
+            if not app.client.sismember(_RESUMED, f"{creditor} {scope}"):
+                app.client.hsetnx(Keys(creditor).paused, scope, since)
 
 
 def paused(app: App) -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.show import By, Json, open_app, print_done, print_json, print_table
+from worker.cli.show import By, Json, demand_known, open_app, print_done, print_json, print_table
 
 if TYPE_CHECKING:
     from worker.app import App
@@ -47,10 +47,15 @@ def case_list(
 
 
 def _cases(app: "App", creditor: str | None) -> "list[Case]":
-    names = [creditor] if creditor else list(app.config.creditors)
+    names = _creditors(app, creditor)
     ids = [(name, list(app.cases.case_ids(name))) for name in names]
     stored = {name: app.cases.load_many(name, case_ids) for name, case_ids in ids}
     return [stored[name][case_id].case for name, case_ids in ids for case_id in case_ids if case_id in stored[name]]
+
+
+def _creditors(app: "App", creditor: str | None) -> list[str]:
+    demand_known(creditor, app.config.creditors)
+    return [creditor] if creditor else list(app.config.creditors)
 
 
 def _summary(found: "Case") -> dict[str, str]:
@@ -149,7 +154,7 @@ def tasks_list(
     from worker import operations
 
     app = open_app()
-    found = operations.tasks(app, [creditor] if creditor else app.config.creditors)
+    found = operations.tasks(app, _creditors(app, creditor))
     if as_json:
         print_json(found)
         return

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from worker.cli.show import Json, open_app, print_done, print_json, print_table
+from worker.cli.show import Json, demand_known, open_app, print_done, print_json, print_table
 
 if TYPE_CHECKING:
     from worker.app import App
@@ -106,7 +106,10 @@ def resume(
     app = open_app()
     names, scope = _scope(app, creditor, channel, strategy)
     if not operations.resume(app, names, scope, everywhere=creditor is None):
-        raise operations.NotPossible(f"{scope} was not paused for {', '.join(names)}")
+        others = sorted({found for scopes in operations.paused(app).values() for found in scopes})
+        raise operations.NotPossible(
+            f"{scope} was not paused for {', '.join(names)}; paused: {', '.join(others) or 'nothing'}"
+        )
     words = f"resumed: {scope} for {', '.join(names)}; the cases are looked at again within five minutes"
     print_done(as_json, words, resumed=scope, creditors=names)
 
@@ -114,13 +117,9 @@ def resume(
 def _scope(app: "App", creditor: str | None, channel: str | None, strategy: str | None) -> tuple[list[str], str]:
     from worker.operations import NotPossible, scope_of
 
-    for name, known in (
-        (creditor, app.config.creditors),
-        (channel, app.config.channels),
-        (strategy, app.config.strategies),
-    ):
-        if name is not None and name not in known:
-            raise NotPossible(f"{name!r} is not known; known: {', '.join(known)}")
+    demand_known(creditor, app.config.creditors)
+    demand_known(channel, app.config.channels)
+    demand_known(strategy, app.config.strategies)
     if channel and strategy:
         raise NotPossible("one of --channel and --strategy at a time")
     scope = scope_of(creditor=creditor, channel=channel, strategy=strategy)

@@ -21,13 +21,22 @@ def open_app() -> "App":
     """The parts, for a command; whoever uses them is told when the stop button is pressed."""
     from worker import logs
     from worker.app import App
-    from worker.operations import paused
+    from worker.operations import paused, spread_pauses
 
     logs.configure(level=30)
     app = App()
+    spread_pauses(app)
     for creditor, scopes in paused(app).items():
         typer.secho(f"PAUSED for {creditor}: {', '.join(scopes)} (see `relance resume`)", fg="yellow", err=True)
     return app
+
+
+def demand_known(name: str | None, known: Iterable[str]) -> None:
+    """Raises NotPossible for a name that the configuration does not have; None passes."""
+    from worker.operations import NotPossible
+
+    if name is not None and name not in known:
+        raise NotPossible(f"{name!r} is not known; known: {', '.join(known)}")
 
 
 def print_json(value: object) -> None:
