@@ -15,8 +15,10 @@ from worker.dunning.events import (
     ApprovalGiven,
     AttemptAccepted,
     AttemptBegun,
+    AttemptRejected,
     AttemptReleased,
     AttemptReserved,
+    AttemptUnavailable,
     CaseOpened,
     Event,
     HandedOver,
@@ -214,7 +216,12 @@ class Story:
         run = self.case.run(event.step, event.anchor)
         assert run is not None
         reason = may_send(self.case, self.strategy, run, event.channel, self.now, self.around)
-        assert reason is None, f"reserved, but may not be sent: {reason}"
+        if reason:
+            # The other message of the step may have been refused for its content, and that holds the case.
+            assert self.case.case_hold(), f"reserved, but may not be sent: {reason}"
+            self._forget(event)
+            self.tell(AttemptReleased(at=self.now, attempt=event.attempt, why=reason))
+            return
         begun = AttemptBegun(
             at=self.now, attempt=event.attempt, lease=self.now + timedelta(minutes=1), wording="", words=""
         )
@@ -224,9 +231,11 @@ class Story:
             return
         if isinstance(outcome, AttemptAccepted):
             self.sent.append((self.today.isoformat(), event.step, event.channel))
-        else:
+        elif isinstance(outcome, AttemptRejected | AttemptUnavailable):
             self._forget(event)
         self.tell(outcome)
+        if isinstance(outcome, AttemptRejected) and outcome.why == "content":
+            self.hold("error")  # as `outcomes.py` does, in the same commit
 
     def _note(self, event: Event) -> None:
         if isinstance(event, AttemptReserved) and event.channel != "task":
@@ -234,8 +243,6 @@ class Story:
         elif isinstance(event, HandedOver | StepSkipped):
             done = "handed over" if isinstance(event, HandedOver) else "skipped"
             self.sent.append((self.today.isoformat(), event.step, done))
-        elif isinstance(event, AttemptReleased):
-            raise AssertionError("nothing is released in a story without time-outs")
 
     def _forget(self, event: AttemptReserved) -> None:
         own = run_key(self.case.id, event.step, event.anchor)
