@@ -4,6 +4,8 @@ An older word never overrides a newer one: amounts are compared by `as_of`, when
 they arrive. A reminder computed before a payment and processed after it never revives the debt.
 """
 
+import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -20,8 +22,9 @@ from worker.taking import Taking
 
 #: How long a job's id is remembered.
 REMEMBERED = timedelta(days=90)
-#: How often a job is read and decided again when others write to its case.
-TRIES = 20
+#: How often a job is read and decided again when others write to its case, and how much longer, in seconds, it waits
+#: at most each time: of many who write at once one gets through, and chance makes it everybody's turn.
+TRIES, WAIT, WAIT_MOST = 200, 0.001, 0.05
 
 _log = structlog.get_logger("relance.intake")
 
@@ -56,11 +59,12 @@ def take(app: App, payload: object, *, enqueued_at: datetime, expected: str | No
     job = parse(payload, app.config, now=app.clock.real())
     if expected and job.type != expected:
         raise BadJob([f"type: not {expected!r}, the actor's"])
-    for _ in range(TRIES):
+    for turn in range(TRIES):
         taken = _take_once(app, job, enqueued_at)
         if taken:
             _log_taken(job, taken)
             return taken
+        time.sleep(random.uniform(0, min(WAIT_MOST, WAIT * turn)))
     raise Conflict
 
 
