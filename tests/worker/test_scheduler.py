@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import MakeApp
+from worker.cases import Claimed, Keys
 from worker.dunning.model import Case
 from worker.queues import send_message
 from worker.scheduler import ROOM, Scheduler
@@ -85,33 +86,22 @@ def test_a_full_queue_stops_the_claims(rig: Rig) -> None:
 
 
 def test_two_cases_of_one_debtor_keep_the_gap(rig: Rig, make_app: MakeApp, tmp_path: Path) -> None:
-    """Two cases of one debtor due at the same moment: one speaks, the other waits for the minimum gap."""
-    euros = rig.open()
-    dollars = rig.open(job_id="j-2", invoices__0__currency="USD", invoices__0__number="F-2")
-    apps = [rig.app, make_app()]
-    claims = []
-    for app in apps:
-        now, real = app.clock.now(), app.clock.real()
-        claimed, _ = app.cases.claim("demo", now=now, real=real, lease=timedelta(seconds=30), limit=1)
-        claims += claimed
-    seen = [app.cases.see(claim.case_id) for app, claim in zip(apps, claims, strict=True)]
-    assert all(one and not one.contacts for one in seen)
-    start = Barrier(2)
+    """Two cases of one debtor decided at the same moment: one speaks, the other waits for the minimum gap."""
+    cases = [rig.open(), rig.open(job_id="j-2", invoices__0__currency="USD", invoices__0__number="F-2")]
+    other = Scheduler(app := make_app(), app.broker)
+    rig.app.cases.client.zrem(Keys("demo").agenda, cases[1].id)
 
-    def look(app: Any, claim: Any) -> None:
-        start.wait()
-        Scheduler(app, app.broker)._look(claim, app.clock.now())
+    def meanwhile() -> None:
+        rig.providers.picked = lambda: None
+        other._look(Claimed(cases[1].id, rig.app.clock.now()), rig.app.clock.now())
 
-    threads = [Thread(target=look, args=pair) for pair in zip(apps, claims, strict=True)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for case in (euros, dollars):
+    rig.providers.picked = meanwhile
+    rig.scheduler.tick()
+    assert [rig.kinds(case).count("AttemptReserved") for case in cases] == [0, 1]
+    for case in cases:
         rig.deliver(case)
     assert len(outbox(tmp_path)) == 1
-    waiting = next(case for case in (euros, dollars) if "AttemptReserved" not in rig.kinds(case))
-    assert rig.next_look(waiting) == datetime(2026, 4, 7, 9, tzinfo=PARIS)  # three days on, behind Easter
+    assert rig.next_look(cases[0]) == datetime(2026, 4, 7, 9, tzinfo=PARIS)  # three days on, behind Easter
 
 
 def test_rehearsals_look_at_the_time_the_agenda_bears(rig: Rig) -> None:
