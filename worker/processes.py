@@ -51,7 +51,6 @@ def stop_with_parent() -> None:
 def _outlive(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_PARENT_CHECK)
-    _log.warning("parent.died")
     os.kill(os.getpid(), signal.SIGTERM)
 
 
