@@ -86,7 +86,7 @@ ACTS = st.sampled_from(
     ]
 )
 HAPPENINGS = st.lists(
-    st.tuples(st.integers(min_value=0, max_value=500), ACTS, st.integers(min_value=0, max_value=11), INVOICES, DEBTORS),
+    st.tuples(st.integers(min_value=0, max_value=500), ACTS, st.integers(min_value=0, max_value=17), INVOICES, DEBTORS),
     max_size=8,
 )
 
@@ -115,7 +115,7 @@ class Walk(Story):
         assert self.case.case_hold() is None
         assert run.anchor not in self.case.held_invoices()
         assert self.claim(run.anchor).outstanding > 0
-        assert not self.paused
+        assert not self.paused & {"all", "creditor", f"channel:{channel}"}
         window = self.strategy.contact.window_for(channel)
         assert next_open(self.now, window, self.zone, self.calendar) == self.now
         step = self.strategy.step(run.step)
