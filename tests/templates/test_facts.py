@@ -59,7 +59,7 @@ def test_an_email_says_all_there_is_to_know(notice: str, locale: str) -> None:
         lines = invoices(count)
         wording = render(notice, of=case(kind, locale), lines=lines)
         facts = shown(lines, locale)
-        facts += ["Claire Vasseur", "01 62 00 12 34", "FR76 3000 6000 0112 3456 7890 189", "AGRIFRPP"]
+        facts += ["Comptabilité", "01 62 00 12 34", "FR76 3000 6000 0112 3456 7890 189", "AGRIFRPP"]
         if count > 1:
             facts.append(plain(money(sum(i.amount for i in lines), "EUR", Locale.parse(locale))))  # type: ignore[arg-type]
         for part in (plain(wording.text), plain(wording.html)):
@@ -144,7 +144,7 @@ def test_a_formal_notice_is_complete(locale: str) -> None:
         "en_GB": ("FORMAL NOTICE", "formally call on you to pay", "competent court", "your personal data"),
     }[locale]
     today = str(Day(TODAY, Locale.parse(locale)))
-    facts = (*wanted, "12 rue des Tanneurs", "SIREN 000 000 000", "Camille Martin", "C-1042", today, "2 avril 2026")
+    facts = (*wanted, "12 rue des Tanneurs", "SIREN 000 000 000", "Client Exemple", "C-1042", today, "2 avril 2026")
     for kind, count in product(KINDS, COUNTS):
         text = render("formal_notice", of=case(kind, locale), lines=invoices(count)).text
         text = text.replace("2 April 2026", "2 avril 2026")
@@ -215,7 +215,7 @@ def test_a_task_has_all_a_person_needs(locale: str) -> None:
     """Who, how to reach them, the reference, and either the text to send or what to say, in that order."""
     for notice, kind in product(TONES, KINDS):
         text = plain(render(notice, "task", of=case(kind, locale)).text)
-        assert [fact for fact in ("Camille Martin", "+33612345678", REFERENCE, "F-2026-001") if fact not in text] == []
+        assert [fact for fact in ("Client Exemple", "+33612345678", REFERENCE, "F-2026-001") if fact not in text] == []
     order = {"fr_FR": ("1. Comprendre", "2. Reformuler", "3. Proposer"), "en_GB": ("1. Under", "2. Say it", "3. Offer")}
     script = render("human_call", "task", of=case(locale=locale)).text
     assert sorted(order[locale], key=script.index) == list(order[locale])

@@ -33,7 +33,7 @@ EARLIER = ((date(2026, 4, 2), "email"), (date(2026, 4, 7), "sms"), (date(2026, 4
 class Contact:
     """Who answers."""
 
-    name: str = "Claire Vasseur"
+    name: str = "Comptabilité"
     phone: str = "+33162001234"
     email: str = "compta@atelier.example"
     hours: str = "9 h - 18 h"
@@ -76,7 +76,7 @@ def invoices(count: int) -> list[Invoice]:
     return [invoice(nth) for nth in range(1, count + 1)]
 
 
-def case(kind: DebtorKind = "business", locale: str = "fr_FR", name: str = "Camille Martin", **changes: object) -> Case:
+def case(kind: DebtorKind = "business", locale: str = "fr_FR", name: str = "Client Exemple", **changes: object) -> Case:
     """A case of that kind of debtor, in euros unless `currency` says otherwise."""
     debtor = Debtor(
         id="C-1042", name=name, kind=kind, locale=locale, timezone="Europe/Paris", country="FR", phone="+33612345678"
