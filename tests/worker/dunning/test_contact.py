@@ -152,6 +152,7 @@ def test_a_gap_is_counted_in_the_debtors_days() -> None:
     rules = ContactRules(window=ALWAYS, min_gap_days=3)
     assert gap_ends([Contact(at("2026-04-01 12:00"), "voice", "r")], "", rules, PARIS) == at("2026-04-04 00:00")
     assert gap_ends([], "", rules, PARIS) is None
+    assert gap_ends([Contact(at("2026-04-01 12:00"), "voice", "r")], "r", rules, PARIS) is None
 
 
 def test_the_channels_of_one_step_need_no_gap_between_them() -> None:

@@ -6,6 +6,7 @@ from tests.worker.dunning.builders import COMPANY, Story, at, invoice, reason, s
 from worker.dunning.decision import Wait
 from worker.dunning.events import DebtorChanged, HoldReleased
 from worker.dunning.ladder import FOUND_BY_RULES, decide, may_send
+from worker.dunning.model import StepRun
 from worker.dunning.strategy import HOLDS
 
 LADDER = strategy(
@@ -267,6 +268,19 @@ def test_an_address_that_no_step_falls_back_to_lifts_the_hold_as_well() -> None:
     story.tell(DebtorChanged(at=story.now, debtor=COMPANY))
     story.look()
     assert story.sent == [("2026-04-10", "first", "sms")]
+
+
+def test_an_unreachable_step_that_is_no_longer_next_holds_nobody() -> None:
+    """F1 waits for a phone number; it is paid, and F2's next step is a letter, which needs none."""
+    ladder = strategy(
+        step("first", "due+1d", channels=("sms",)), step("letter", "due+5d", channels=("task",)), fallback=()
+    )
+    by_hand = StepRun(step="first", anchor="F2", at=at("2026-04-02"), covers=("F2",), by_hand=True)
+    story = Story(ladder, at("2026-04-08"), debtor=without(COMPANY, phone=None))
+    story.open(invoice("F1", "2026-03-30"), invoice("F2", "2026-04-01"), ran=(by_hand,)).until("2026-04-09")
+    assert reason(story) == "held: unreachable"
+    story.pay("F1")
+    assert story.until("2026-04-10").sent == [("2026-04-09", "letter", "task")]
 
 
 # ---- pauses

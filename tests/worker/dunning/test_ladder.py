@@ -2,9 +2,21 @@
 
 import pytest
 
-from tests.worker.dunning.builders import B2B, COMPANY, Story, at, invoice, reason, step, strategy, table, without
+from tests.worker.dunning.builders import (
+    B2B,
+    COMPANY,
+    Story,
+    accepted,
+    at,
+    invoice,
+    reason,
+    step,
+    strategy,
+    table,
+    without,
+)
 from worker.dunning.decision import End, HandOver, PlaceHold, Remind, Skip, Wait
-from worker.dunning.events import HoldReleased
+from worker.dunning.events import AttemptUnavailable, HoldReleased
 from worker.dunning.ladder import decide, lines
 from worker.dunning.model import Case, StepRun
 
@@ -132,7 +144,9 @@ def test_a_courtesy_may_count_business_days() -> None:
 
 def test_a_courtesy_that_can_no_longer_be_sent_in_time_is_dropped() -> None:
     """The job arrives on the Saturday on which the invoice is due: Monday would be too late for a courtesy."""
-    story = Story(B2B, at("2026-05-30")).open(invoice("F1", "2026-05-30")).until("2026-06-01")
+    story = Story(B2B, at("2026-05-30")).open(invoice("F1", "2026-05-30"))
+    assert decide(story.case, B2B, story.now, story.around) == Wait("not_due", at("2026-06-01 09:00"), "first_reminder")
+    story.until("2026-06-01")
     assert table(story.sent) == ["2026-06-01 first_reminder email"]
 
 
@@ -141,6 +155,30 @@ def test_no_claim_before_the_invoice_is_late() -> None:
     ladder = strategy(step("courtesy", "due-7d"), step("first", "previous+0d"))
     story = Story(ladder, at("2026-04-01")).open(invoice("F1", "2026-04-14")).until("2026-04-20")
     assert steps(story) == ["2026-04-07 courtesy", "2026-04-15 first"]
+
+
+def test_a_claim_goes_before_a_courtesy_that_is_due_at_the_same_time() -> None:
+    """Both could leave now: what is late comes first, and the courtesy keeps the gap."""
+    ladder = strategy(step("courtesy", "due-7d"), *FOUR.steps)
+    story = Story(ladder, at("2026-04-13")).open(invoice("F1", "2026-04-12"), invoice("F2", "2026-04-20"))
+    assert steps(story.until("2026-04-16")) == ["2026-04-13 first", "2026-04-16 courtesy"]
+
+
+@pytest.mark.parametrize(("due", "name"), [("2026-04-01", "first"), ("2026-04-16", "courtesy")])
+def test_a_step_that_never_left_was_not_taken(due: str, name: str) -> None:
+    """The provider was away, then F1 was disputed and F2 had the step; once free, F1 gets it too, not the next one."""
+    ladder = strategy(step("courtesy", "due-7d"), *FOUR.steps)
+    story = Story(ladder, at("2026-04-10")).open(invoice("F1", due))
+    story.answer = lambda run, channel, attempt, now: AttemptUnavailable(
+        at=now, attempt=attempt, why="down", code="503", retry_at=at("2026-04-10 12:00")
+    )
+    story.look()
+    story.answer = accepted
+    story.hold("dispute", number="F1")
+    story.state(invoice("F2", due))
+    story.until("2026-04-13").tell(HoldReleased(at=story.now, reason="dispute"))
+    story.until("2026-04-14")
+    assert [line.split(" (")[0] for line in anchors(story.case)] == [f"{name} F2", f"{name} F1"]
 
 
 # ---- late starts and changes of anchor
@@ -312,6 +350,14 @@ def test_a_ladder_without_a_handover_ends_in_a_hold_with_a_name() -> None:
 
 
 # ---- reasons
+
+
+def test_while_a_message_is_on_its_way_nothing_is_decided() -> None:
+    """Not even that the case is paid: first the outcome is known."""
+    story = Story(FOUR, at("2026-04-02"), answer=lambda *_: None).open(invoice("F1", "2026-04-01"))
+    story.look()
+    story.pay("F1")
+    assert decide(story.case, FOUR, story.now, story.around) == Wait("in_flight")
 
 
 def test_every_wait_says_why_and_what_comes_next() -> None:
