@@ -28,6 +28,7 @@ for i, case in ipairs(plan.cases) do
     end
     stored[i] = {version = version, ids = ids, snapshot = snapshot}
     if string.find("," .. ids .. ",", "," .. plan.id .. ",", 1, true) then
+        redis.call("SET", KEYS[case.key], value) -- WAITAOF speaks of this connection's writes alone
         return {"repeated"}
     end
 end

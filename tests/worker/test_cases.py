@@ -12,7 +12,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.cases import Cases, Commit, Conflict, Keys, Refused, Stored, millis, moment
+from worker.cases import Cases, Commit, Conflict, Keys, NotDurable, Refused, Stored, millis, moment
 from worker.dunning.events import CaseEnded, CaseOpened, Event, HoldPlaced, HoldReleased
 from worker.dunning.fold import fold
 from worker.dunning.model import Debtor, Hold, Invoice
@@ -134,6 +134,19 @@ def test_a_commit_repeated_after_many_others_is_a_conflict_and_never_done_twice(
         cases.commit(change(loaded(cases), held("manual")))
     with pytest.raises(Conflict):
         cases.commit(commit)
+
+
+def test_a_repeat_is_no_more_durable_than_the_first_time(cases: Cases, store: Urls) -> None:
+    """On a new connection too the answer waits for the disk: what was written by the lost one counts."""
+    commit = change(None, opened())
+    cases.client.config_set("appendfsync", "no")
+    try:
+        for _ in range(2):
+            with pytest.raises(NotDurable), connect(store.redis_url) as client:
+                Cases(client).commit(commit, durable=True)
+    finally:
+        cases.client.config_set("appendfsync", "always")
+    assert loaded(cases).version == 1
 
 
 def test_a_commit_of_two_cases_changes_both_or_none(cases: Cases) -> None:
