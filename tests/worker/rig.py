@@ -15,7 +15,7 @@ import redis
 
 from channels.base import Accepted, Channel, ChannelError, Message
 from worker.app import App
-from worker.cases import Keys
+from worker.cases import Cases, Commit, Keys
 from worker.clock import Clock, RehearsalClock
 from worker.dunning.events import Event
 from worker.dunning.model import Case, attempt_id
@@ -82,6 +82,20 @@ class TappedProviders(Providers):
         if name not in self.taps:
             self.taps[name] = Tapped(super().get(name))
         return self.taps[name]
+
+
+class HookedCases(Cases):
+    """The store, with something that happens between what was read and the next commit."""
+
+    def __init__(self, client: redis.Redis, meanwhile: Hook) -> None:
+        super().__init__(client)
+        self._meanwhile: list[Hook] = [meanwhile]
+
+    def commit(self, commit: Commit, *, durable: bool = False) -> None:
+        """As the store does, a little late the first time."""
+        while self._meanwhile:
+            self._meanwhile.pop()()
+        super().commit(commit, durable=durable)
 
 
 class Later:

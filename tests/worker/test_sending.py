@@ -1,5 +1,6 @@
 """reserve -> begin -> call -> record: never twice, never after a payment, never lost."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -9,10 +10,10 @@ from threading import Barrier, Thread
 import pytest
 
 from tests.conftest import MakeApp
-from worker.sending import deliver
+from worker.sending import START_WITHIN, deliver
 
 from .payloads import fact
-from .rig import MORNING, Rig, index_of, outbox
+from .rig import MORNING, HookedCases, Rig, index_of, outbox
 
 
 @pytest.fixture
@@ -154,6 +155,17 @@ def test_payments_and_workers_at_once(rig: Rig, make_app: MakeApp, tmp_path: Pat
         kinds = rig.kinds(case)
         begun_first = index_of(kinds, "AttemptBegun") < index_of(kinds, "PaymentReceived")
         assert (attempt in sent) == begun_first == ("AttemptAccepted" in kinds)
+
+
+def test_a_call_that_would_start_late_does_not_start(rig: Rig, tmp_path: Path) -> None:
+    """More than two seconds after the last look its word is old: nothing leaves, and it is tried again."""
+    case = rig.open()
+    attempt = rig.reserve(case)
+    rig.app.cases = HookedCases(rig.app.client, lambda: time.sleep(START_WITHIN + 0.05))
+    deliver(rig.app, attempt, None)
+    assert outbox(tmp_path) == []
+    assert rig.kinds(case)[-2:] == ["AttemptBegun", "AttemptUnavailable"]
+    assert rig.next_look(case) is not None
 
 
 # ---- the stop button
