@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import IO, Any
 
 import dramatiq
@@ -58,22 +58,24 @@ PAYMENTS = (
 )
 
 
-def run_demo() -> int:
-    """Play it; returns the exit code of `relance watch`, which ends when every case has."""
+def run_demo(log: Path | None = None) -> int:
+    """Play it; returns the exit code of `relance watch`, which ends when every case has.
+
+    `log` is where the sandbox writes what it was asked and accepted.
+    """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped then, too
-    with tempfile.TemporaryDirectory(prefix="relance-") as name, stage(Path(name)) as environ:
+    with tempfile.TemporaryDirectory(prefix="relance-") as name, stage(Path(name), log) as environ:
         app = App(environ, Rehearsal(datetime.fromisoformat(BEGINS), SPEED))
-        with (Path(name) / "up.log").open("wb") as log, running(environ, log):
-            Thread(target=play, args=(app,), daemon=True).start()
-            feed = _relance(environ, "enqueue", "--queue", str(EXAMPLES), stdout=log)
+        with (Path(name) / "up.log").open("wb") as lines, running(environ, lines), playing(app):
+            feed = _relance(environ, "enqueue", "--queue", str(EXAMPLES), stdout=lines)
             code = _show(environ)
             return feed.wait(10) or code
 
 
 @contextmanager
-def stage(folder: Path) -> Iterator[dict[str, str]]:
-    """Throw-away servers and sandbox providers, logging to `sandbox.jsonl`; gives the environment to run in."""
-    with Embedded(folder) as urls, _sandbox(folder) as providers:
+def stage(folder: Path, log: Path | None = None) -> Iterator[dict[str, str]]:
+    """Throw-away servers and sandbox providers, which log to `sandbox.jsonl`; gives the environment to run in."""
+    with Embedded(folder) as urls, _sandbox(log or folder / "sandbox.jsonl") as providers:
         yield {
             **_clean(os.environ),
             **providers,
@@ -90,7 +92,7 @@ def running(environ: Mapping[str, str], log: IO[bytes]) -> Iterator["subprocess.
     try:
         yield up
     finally:
-        up.send_signal(signal.SIGTERM)
+        up.terminate()
         up.wait(40)
 
 
@@ -118,9 +120,9 @@ def _clean(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def _sandbox(folder: Path) -> Iterator[dict[str, str]]:
+def _sandbox(log: Path) -> Iterator[dict[str, str]]:
     """The provider servers, in a process of their own."""
-    command = [sys.executable, "-m", "worker.main", "sandbox", "--log", str(folder / "sandbox.jsonl")]
+    command = [sys.executable, "-m", "worker.main", "sandbox", "--log", str(log)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, env=_clean(os.environ), start_new_session=True)  # noqa: S603
     try:
         assert process.stdout is not None  # noqa: S101  # it was asked for
@@ -139,11 +141,27 @@ def _sandbox(folder: Path) -> Iterator[dict[str, str]]:
             process.stdout.close()
 
 
-def play(app: App) -> None:
-    """Play the debtors and the operator, as the events call for it."""
+@contextmanager
+def playing(app: App) -> Iterator[None]:
+    """The debtors and the operator act as long as this lasts; the parts are given back at its end."""
+    stop = Event()
+    thread = Thread(target=_play, args=(app, stop))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        app.close()
+
+
+def _play(app: App, stop: Event) -> None:
+    """Pay and approve, as the events call for it."""
     names: dict[str, str] = {}
     reserved: dict[tuple[str, int], tuple[str, str]] = {}
     for entry in entries(app):
+        if stop.is_set():
+            return
         if entry is None:
             continue
         case_id, event = entry

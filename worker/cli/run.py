@@ -114,11 +114,13 @@ def sandbox(
     serve(log=log, validate=validate, faults=faults, latency=latency)
 
 
-def demo() -> None:
+def demo(
+    log: Annotated[Path | None, typer.Option(help="Keep there what the sandbox was asked and accepted.")] = None,
+) -> None:
     """Rehearse the ladder on example debtors, on throw-away servers and sandbox providers, and print what happens."""
     from worker.demo import run_demo
 
-    raise typer.Exit(run_demo())
+    raise typer.Exit(run_demo(log))
 
 
 def _open(at: datetime | None, speed: float | None) -> "App":
