@@ -1,0 +1,91 @@
+"""Who carries what, as `check`, `status` and the first log line say it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import MakeApp
+from worker.status import routes, status
+
+from .config_copy import CHANNELS, DEMO, Copy
+from .payloads import reminder
+from .rig import MORNING, Rig, outbox
+
+SENDGRID = {"SENDGRID_API_KEY": "SG.x", "SENDGRID_BASE_URL": "http://127.0.0.1:9"}
+SMTP = {"SMTP_URL": "smtp://127.0.0.1:9"}
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        ({}, "outbox (writes files) [sendgrid lacks SENDGRID_API_KEY; smtp lacks SMTP_URL]"),
+        (SENDGRID, "sendgrid (reaches nobody outside) [smtp lacks SMTP_URL]"),
+        (SENDGRID | SMTP, "sendgrid (reaches nobody outside), smtp (reaches nobody outside)"),
+        ({"SENDGRID_API_KEY": "SG.x"}, "sendgrid (reaches people) [smtp lacks SMTP_URL]"),
+    ],
+)
+def test_a_route_names_who_carries_and_what_is_missing(make_app: MakeApp, environ: dict[str, str], says: str) -> None:
+    """In order of preference; a base URL that is not the provider's own reaches nobody."""
+    app = make_app(**environ)
+    assert routes(app.config, app.providers)[0] == f"demo: email -> {says}"
+
+
+def test_a_rehearsed_store_shows_that_a_real_provider_cannot_work(make_app: MakeApp) -> None:
+    """Whoever asks for the status learns why nothing would go out."""
+    app = make_app(SENDGRID_API_KEY="SG.x")
+    make_app(at=MORNING, speed=1)
+    (line, *_) = routes(app.config, app.providers)
+    assert "sendgrid (cannot work: sendgrid reaches real people" in line
+
+
+def test_a_creditor_in_shadow_uses_the_outbox_whatever_is_set(make_app: MakeApp, tmp_path: Path) -> None:
+    """Everything runs and nothing is sent; tasks are a person's all the same."""
+    copy = Copy(tmp_path / "config")
+    copy.edit(DEMO, "mode: live", "mode: shadow")
+    rig = Rig(make_app(at=MORNING, speed=1, config=copy.folder, **SENDGRID))
+    found = routes(rig.app.config, rig.app.providers)
+    assert found[0].startswith("demo: email -> outbox (writes files)")
+    assert found[-1] == "demo: task -> task (reaches nobody outside)"
+    rig.settle(rig.open())
+    assert len(outbox(tmp_path)) == 1
+
+
+def test_a_creditor_with_an_account_of_its_own_uses_it(make_app: MakeApp, tmp_path: Path) -> None:
+    """A provider entry names other variables; the other creditors keep theirs."""
+    copy = Copy(tmp_path / "config")
+    text = (copy.folder / DEMO).read_text().replace("id: demo", "id: second")
+    (copy.folder / "creditors" / "second.yaml").write_text(text + "\nproviders:\n  email: [own]\n")
+    copy.edit(
+        CHANNELS,
+        "providers:\n  sendgrid:",
+        "providers:\n  own:\n    kind: sendgrid_email\n    api_key_env: OWN_KEY\n  sendgrid:",
+    )
+    app = make_app(config=copy.folder, OWN_KEY="SG.own")
+    found = routes(app.config, app.providers)
+    assert found[0].startswith("demo: email -> outbox")
+    assert found[4] == "second: email -> own (reaches people)"
+
+
+def test_in_flight_and_next_look_follow_the_case(make_app: MakeApp) -> None:
+    """Reserved: in flight and on no agenda; sent: on the agenda again, at the next step's day."""
+    rig = Rig(make_app(at=MORNING, speed=1))
+    case = rig.open()
+    assert (status(rig.app).in_flight, status(rig.app).next_look) == (0, rig.next_look(case))
+    rig.reserve(case)
+    found = status(rig.app)
+    assert (found.in_flight, found.next_look, found.queues["email"]) == (1, None, 1)
+    rig.deliver(case)
+    found = status(rig.app)
+    assert (found.in_flight, found.next_look) == (0, MORNING.replace(day=7, hour=9))
+
+
+def test_the_queue_of_reminders_counts(make_app: MakeApp) -> None:
+    """What upstream enqueued and nobody took is seen."""
+    import dramatiq
+
+    app = make_app()
+    kwargs = {"job": reminder()}
+    app.broker.enqueue(
+        dramatiq.Message(queue_name="reminders", actor_name="reminder_due", args=(), kwargs=kwargs, options={})
+    )
+    assert status(app).queues["reminders"] == 1
