@@ -48,10 +48,16 @@ def test_an_approval_and_a_payment_at_once_are_both_kept(rig: Rig, make_app: Mak
 
 
 def test_a_task_is_done_once(rig: Rig) -> None:
-    """Of two who say so, one is told that it is not on the list any more, or both were first; the event is one."""
-    rig.take(fact("case_held", job_id="x", case=rig.open(strategy="b2b").id, reason="manual"))
+    """Whoever says so second is told that it is not on the list any more; the history has one word of it."""
+    due = {"invoices__0__issued_on": "2026-02-01", "invoices__0__due_on": "2026-03-01"}
+    case = rig.open(**due, history={"last_step": "human_call", "on": "2026-03-24"})
+    operations.approve(rig.app, case.id, "formal_notice", "A. Operator")
+    rig.settle(case)
+    (task,) = operations.tasks(rig.app, ["demo"])
+    operations.finish_task(rig.app, task.id, "A. Operator")
     with pytest.raises(NotPossible, match="there is no task"):
-        operations.finish_task(rig.app, "demo-none.handover", "A. Operator")
+        operations.finish_task(rig.app, task.id, "B. Operator")
+    assert rig.kinds(case).count("TaskDone") == 1
 
 
 def test_a_message_settled_by_two_people_has_one_outcome(rig: Rig, make_app: MakeApp) -> None:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import dramatiq
 import pytest
 
 from tests.conftest import MakeApp
@@ -81,8 +82,6 @@ def test_in_flight_and_next_look_follow_the_case(make_app: MakeApp) -> None:
 
 def test_the_queue_of_reminders_counts(make_app: MakeApp) -> None:
     """What upstream enqueued and nobody took is seen."""
-    import dramatiq
-
     app = make_app()
     kwargs = {"job": reminder()}
     app.broker.enqueue(
