@@ -80,7 +80,9 @@ def test_the_snippet_reaches_the_queue_without_the_project(store: Urls, make_app
 
 def test_the_ladder_in_the_readme_is_the_one_that_ships() -> None:
     """The table's steps are those of `b2b`, in order, with their tones."""
-    rows = re.findall(r"^\| (\w+) \| D [^|]*\|[^|]*\|\s*(\d?)\s*\||^\| (last_word) \|[^|]*\|[^|]*\| (\d) \|", README, re.M)
+    rows = re.findall(
+        r"^\| (\w+) \| D [^|]*\|[^|]*\|\s*(\d?)\s*\||^\| (last_word) \|[^|]*\|[^|]*\| (\d) \|", README, re.M
+    )
     shown = [(a or c, b or d) for a, b, c, d in rows]
     steps = load(ROOT / "config").strategies["b2b"].steps
     assert [name for name, _ in shown] == [step.name for step in steps]

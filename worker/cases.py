@@ -314,6 +314,10 @@ class Cases:
         pairs = zip(answer[1::2], answer[2::2], strict=True)
         return [Claimed(case_id, moment(score)) for case_id, score in pairs], int(answer[0])
 
+    def set_aside(self, case_id: str, until: datetime) -> None:
+        """Leave a case alone until then (real time), and then put it back onto the agenda."""
+        self.client.zadd(Keys(creditor_of(case_id)).in_flight, {case_id: millis(until)}, gt=True)
+
     def next_due(self, creditors: Iterable[str]) -> dict[str, datetime]:
         """When each creditor's earliest agenda entry is, in one round trip; creditors with none are left out."""
         names = list(creditors)

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from worker.dunning import events
 from worker.dunning.events import Event
@@ -23,9 +23,17 @@ def encode_case(case: Case) -> str:
     return _ADAPTERS[Case].dump_json(case, exclude_defaults=True).decode()
 
 
+class UnreadableCase(Exception):
+    """A snapshot that is none; the text says where, and quotes nothing of it."""
+
+
 def decode_case(data: str | bytes) -> Case:
-    """The case in a snapshot. Raises pydantic's ValidationError for what is not one."""
-    case: Case = _ADAPTERS[Case].validate_json(data)
+    """The case in a snapshot. Raises UnreadableCase for what is not one."""
+    try:
+        case: Case = _ADAPTERS[Case].validate_json(data)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise UnreadableCase(f"{'.'.join(map(str, first['loc']))}: {first['type']}") from None
     return case
 
 

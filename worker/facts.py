@@ -25,6 +25,7 @@ from worker.dunning.strategy import HOLDS
 from worker.jobs import BadJob, CaseClosed, CaseHeld, CaseReleased
 from worker.jobs import PaymentFailed as FailedJob
 from worker.jobs import PaymentReceived as ReceivedJob
+from worker.look import withdraw_tasks
 from worker.reminders import group_of
 from worker.taking import Taking, calendar_of
 
@@ -198,10 +199,14 @@ def close(taking: Taking, job: CaseClosed) -> None:
     case = stored.case
     others = [i for i in case.unpaid() if i.number != job.invoice]
     invoice = case.invoice(job.invoice) if job.invoice else None
-    event: Event = CaseEnded(at=taking.now, reason=job.reason, by="upstream")
     if invoice and others and job.reason in ("paid", "credited", "cancelled", "written_off"):
-        event = InvoicesStated(at=taking.now, invoices=(_settled(invoice, taking.as_of),))
-    taking.change(stored, [event])
+        taking.change(stored, [InvoicesStated(at=taking.now, invoices=(_settled(invoice, taking.as_of),))])
+        return
+    events: list[Event] = [CaseEnded(at=taking.now, reason=job.reason, by="upstream")]
+    if job.reason in ("paid", "credited"):  # an older reminder must not find anything owed
+        settled = tuple(_settled(i, taking.as_of) for i in case.invoices if i.outstanding > ZERO)
+        events = [InvoicesStated(at=taking.now, invoices=settled), *events] if settled else events
+    taking.change(stored, [*events, *withdraw_tasks(taking.commit, fold(case, events), events, taking.now)])
 
 
 def _settled(invoice: Invoice, as_of: datetime) -> Invoice:

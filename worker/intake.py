@@ -31,7 +31,7 @@ _log = structlog.get_logger("relance.intake")
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a job did: the cases it changed, what of it was ignored and why; `repeated`: it had been taken before."""
+    """What a job did: the cases it changed, notes on what it did not; `repeated`: it had been taken before."""
 
     job_id: str
     cases: tuple[str, ...] = ()
@@ -70,7 +70,8 @@ def take(app: App, payload: object, *, enqueued_at: datetime, expected: str | No
 
 def _take_once(app: App, job: Job, enqueued_at: datetime) -> Taken | None:
     commit = Commit(job.creditor)
-    as_of = job.as_of or min(enqueued_at, app.clock.real())  # the enqueuer's clock may be wrong; ours decides
+    # A clock ahead of ours must not make the next payment look older than this word.
+    as_of = min(job.as_of or enqueued_at, app.clock.real())
     taking = Taking(app, commit, as_of=as_of, now=app.clock.now())
     mark = commit.keys.job(job.job_id)
     commit.guard("absent", mark)
@@ -91,4 +92,4 @@ def _log_taken(job: Job, taken: Taken) -> None:
         return
     _log.info("job.taken", job=job.job_id, creditor=job.creditor, type=job.type, cases=list(taken.cases))
     for note in taken.notes:
-        _log.info("amount.ignored", job=job.job_id, creditor=job.creditor, reason=note)
+        _log.info("job.noted", job=job.job_id, creditor=job.creditor, note=note)

@@ -4,7 +4,7 @@
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -23,6 +23,7 @@ from worker.dunning.events import (
     LookFailed,
     StepSkipped,
     TaskOpened,
+    TasksWithdrawn,
 )
 from worker.dunning.fold import fold
 from worker.dunning.ladder import decide, local_today, run_key
@@ -39,10 +40,8 @@ CONTACTS_KEPT = timedelta(days=400)
 FAILURE_PAUSE = timedelta(minutes=1)
 FAILURES = 3
 
-#: More decisions than this in one look are a loop in the rules.
+#: More decisions than this in one look (lapsing holds aside) are a loop in the rules.
 _MOST = 20
-
-PickProvider = Callable[[str, int], str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +74,17 @@ def expired(case: Case, now: datetime, real: datetime) -> list[Event]:
     return found
 
 
-def follow(
-    case: Case, strategy: Strategy, around: Around, *, now: datetime, real: datetime, digest: str, pick: PickProvider
-) -> Outlook:
+def follow(case: Case, strategy: Strategy, around: Around, *, now: datetime, real: datetime, digest: str) -> Outlook:
     """Decide until there is something to wait for or to send. Raises RuntimeError where the rules go in circles."""
     events = expired(case, now, real)
     case = fold(case, events)
     handed: HandOver | None = None
-    for _ in range(_MOST):
+    for _ in range(_MOST + len(case.holds)):
         decision = decide(case, strategy, now, around)
         if isinstance(decision, Wait):
             return Outlook(tuple(events), case, wait=decision, handed_over=handed)
         if isinstance(decision, Remind):
-            events += (new := _reserve(case, decision, now=now, real=real, digest=digest, pick=pick))
+            events += (new := _reserve(case, decision, now=now, real=real, digest=digest))
             return Outlook(tuple(events), fold(case, new), remind=decision)
         if isinstance(decision, HandOver):
             handed = decision
@@ -111,11 +108,7 @@ def _event(decision: Lapse | PlaceHold | End | HandOver | Skip, now: datetime) -
             return StepSkipped(at=now, step=step.name, anchor=anchor, why=reason)
 
 
-def _reserve(
-    case: Case, remind: Remind, *, now: datetime, real: datetime, digest: str, pick: PickProvider
-) -> list[Event]:
-    run = case.run(remind.step.name, remind.anchor)
-    tries = {send.channel: send.tries for send in run.sends} if run else {}
+def _reserve(case: Case, remind: Remind, *, now: datetime, real: datetime, digest: str) -> list[Event]:
     return [
         AttemptReserved(
             at=now,
@@ -126,7 +119,6 @@ def _reserve(
             channels=remind.plan,
             covers=remind.covers,
             deadline=remind.deadline,
-            provider=pick(channel, tries.get(channel, 0)),
             lease=real + RESERVE_LEASE,
             config=digest,
         )
@@ -138,7 +130,7 @@ def write(seen: Seen, outlook: Outlook, strategy: Strategy, now: datetime) -> Co
     """The commit of a look: its events, and the agenda entry or the leases that follow from it."""
     case = outlook.case
     commit = Commit(case.creditor)
-    commit.change(seen.stored, outlook.events)
+    commit.change(seen.stored, [*outlook.events, *withdraw_tasks(commit, case, outlook.events, now)])
     log_contacts(commit, case, outlook.events, now)
     if outlook.remind:
         _guard_gap(commit, seen.case, outlook.remind, strategy, now)
@@ -159,27 +151,33 @@ def open_task(commit: Commit, case: Case, event: TaskOpened) -> None:
     commit.op("HSET", commit.keys.tasks, event.task, json.dumps(entry, ensure_ascii=False))
 
 
-def failures_in_a_row(history: Sequence[Event]) -> int:
-    """How often looking or rendering has failed since anything else happened; a reservation given back is nothing."""
-    count = 0
-    for event in reversed(history):
-        if isinstance(event, LookFailed):
-            count += 1
-        elif not isinstance(event, AttemptReserved | AttemptReleased):
-            break
-    return count
+def withdraw_tasks(commit: Commit, case: Case, events: Iterable[Event], now: datetime) -> list[Event]:
+    """Once a case has ended nobody is to call or write any more; handing the file over is what an end may ask for."""
+    if not any(isinstance(event, CaseEnded | HandedOver) for event in events):
+        return []
+    sends = [send for run in case.runs for send in run.sends if send.channel == "task" and send.status == "accepted"]
+    tasks = tuple(attempt_id(case, send.attempt) for send in sends)
+    if not tasks:
+        return []
+    commit.op("HDEL", commit.keys.tasks, *tasks)
+    return [TasksWithdrawn(at=now, tasks=tasks)]
 
 
-def failure(seen: Seen, at: datetime, place: str, *first: Event, before: int) -> Commit:
-    """The commit of a look or a rendering that raised, as it had `before` times; `first` are events that go before."""
+def failure(seen: Seen, at: datetime, place: str, *first: Event) -> Commit:
+    """The commit of a look or a rendering that raised; `first` are events that go before.
+
+    The third since anything left holds the case: it is looked at again when a fact arrives or somebody releases it.
+    """
     events: tuple[Event, ...] = (*first, LookFailed(at=at, place=place))
-    if before + 1 >= FAILURES:
+    given_up = seen.case.failures + 1 >= FAILURES
+    if given_up:
         events = (*events, HoldPlaced(at=at, hold=Hold(reason="error", since=at, note=place)))
     commit = Commit(seen.case.creditor)
     case = commit.change(seen.stored, events)
     log_contacts(commit, case, events, at)
     commit.unlease(case.id)
-    commit.look_at(case.id, at + FAILURE_PAUSE)
+    if not given_up:
+        commit.look_at(case.id, at + FAILURE_PAUSE)
     return commit
 
 
@@ -227,9 +225,9 @@ def forget_contact(commit: Commit, case: Case, attempt: int) -> None:
 
 
 def _guard_gap(commit: Commit, before: Case, remind: Remind, strategy: Strategy, now: datetime) -> None:
-    """No other case of the debtor may have been reserved within the gap since we read; retries of a run may go."""
+    """No other case of the debtor may have been reserved within the gap since we read; a step half said may go on."""
     run = before.run(remind.step.name, remind.anchor)
-    if run is not None and run.sends:
+    if run is not None and run.taken:
         return
     zone = before.debtor.timezone
     first = local_today(before, now) - timedelta(days=strategy.contact.min_gap_days - 1)

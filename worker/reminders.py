@@ -15,6 +15,7 @@ from worker.dunning.events import (
     CaseOpened,
     DebtorChanged,
     Event,
+    HoldPlaced,
     InvoicesStated,
     JobCredited,
     Moved,
@@ -37,11 +38,18 @@ def remind(taking: Taking, job: ReminderDue) -> None:
         raise BadJob(["debtor.kind: the creditor has no strategy for that kind"])
     invoices = _news(taking, job)
     if strategy.group_by == "invoice":
+        _refuse_credit_notes(job)
         groups = [(i.number, [i]) for i in invoices]
     else:
         groups = [("", invoices)] if invoices or strategy.driven_by == "jobs" else []
     for group, members in groups:
         _Group(taking, job, strategy, group).update(members)
+
+
+def _refuse_credit_notes(job: ReminderDue) -> None:
+    bad = [i for i, invoice in enumerate(job.invoices) if invoice.kind == "credit_note"]
+    if bad:
+        raise BadJob([f"invoices.{i}.kind: a credit note has no case of its own (group_by: invoice)" for i in bad])
 
 
 def _news(taking: Taking, job: ReminderDue) -> list[Invoice]:
@@ -87,14 +95,22 @@ class _Group:
         self.key = group_of(self.debtor.id, self.currency, group)
         latest = taking.app.cases.latest_of_group(job.creditor, self.key)
         self.latest = taking.app.cases.load(latest) if latest else None
+        if job.strategy is None and self.current:  # a job that names no strategy follows the open case's
+            self.strategy = taking.app.config.strategies.get(self.current.case.strategy, strategy)
+
+    @property
+    def current(self) -> Stored | None:
+        """The group's open case."""
+        return self.latest if self.latest and not self.latest.case.ended else None
 
     def update(self, invoices: list[Invoice]) -> None:
         """Bring the open case up to date, or open one if anything is owed."""
-        current = self.latest if self.latest and not self.latest.case.ended else None
-        self._check(current)
+        current = self.current
+        self._check(invoices)
         if current is None and not _owed(invoices):
-            if invoices:
-                self.taking.notes.append("nothing is owed")
+            if any(i.kind == "credit_note" and i.outstanding > ZERO for i in invoices):
+                raise BadJob(["invoices: a credit note without anything owed; send it with, or after, an invoice"])
+            self.taking.notes.append("nothing is owed")
             return
         opened = self._changes(current, invoices) if current else self._opening(invoices)
         early = self._early_payments(invoices)
@@ -102,6 +118,8 @@ class _Group:
         events = [*opened, *early, *credit]
         if current is not None and not events:
             return
+        if current is None and self.latest:  # nobody may have taken the ended case up again meanwhile
+            self.taking.commit.change(self.latest, [])
         case = self.taking.change(current, events)
         keys, commit = self.taking.commit.keys, self.taking.commit
         for invoice in invoices:
@@ -110,19 +128,32 @@ class _Group:
             commit.op("HSET", keys.groups, self.key, case.id)
             commit.op("ZADD", keys.cases, millis(self.taking.now), case.id)
 
-    def _check(self, current: Stored | None) -> None:
+    def _check(self, invoices: list[Invoice]) -> None:
+        current = self.current
         if self.job.case and (current is None or current.case.id != self.job.case):
             raise BadJob(["case: not this debtor's open case (leave it out to let one be found or opened)"])
         if current and current.case.strategy != self.strategy.name:
             raise BadJob([f"strategy: the debtor's open case follows {current.case.strategy!r}"])
+        if current and self.job.history:
+            self.taking.notes.append("history: the case is open already")
+        self._refuse_others_invoices([invoice.number for invoice in invoices])
+
+    def _refuse_others_invoices(self, numbers: list[str]) -> None:
+        """An invoice is in one open case at most: a payment must reach every message about it."""
+        cases = self.taking.app.cases
+        holders = cases.load_many(self.job.creditor, cases.cases_of_invoices(self.job.creditor, numbers).values())
+        own = self.current.case.id if self.current else ""
+        if any(case_id != own and not holder.case.ended for case_id, holder in holders.items()):
+            raise BadJob(["invoices: one of them is in another open case (another debtor's, or grouped otherwise)"])
 
     def _changes(self, current: Stored, invoices: list[Invoice]) -> list[Event]:
         events: list[Event] = []
         changed = tuple(invoice for invoice in invoices if current.case.invoice(invoice.number) != invoice)
         if changed:
             events.append(InvoicesStated(at=self.taking.now, invoices=changed))
-        if current.case.debtor != self.debtor and (invoices or not self.taking.notes):
-            events.append(DebtorChanged(at=self.taking.now, debtor=self.debtor))
+        known = current.case.debtor_as_of
+        if current.case.debtor != self.debtor and (known is None or self.taking.as_of >= known):
+            events.append(DebtorChanged(at=self.taking.now, debtor=self.debtor, as_of=self.taking.as_of))
         return events
 
     def _opening(self, invoices: list[Invoice]) -> list[Event]:
@@ -136,8 +167,15 @@ class _Group:
             strategy=self.strategy.name,
             group=self.group,
             invoices=tuple(invoices),
+            as_of=self.taking.as_of,
         )
-        return [self._with_history(opened)]
+        return [self._with_history(opened), *self._lasting_holds()]
+
+    def _lasting_holds(self) -> list[Event]:
+        """What was said of the person, not of the debt, outlives the case before."""
+        holds = self.latest.case.holds if self.latest else ()
+        lasting = (hold for hold in holds if hold.invoice is None and hold.reason in ("represented", "vulnerable"))
+        return [HoldPlaced(at=self.taking.now, hold=hold) for hold in lasting]
 
     def _with_history(self, opened: CaseOpened) -> CaseOpened:
         """Let the ladder stand where people had brought it by hand."""
@@ -179,7 +217,8 @@ class _Group:
         if entry["currency"] != self.currency:
             self.taking.notes.append("an early payment was in another currency")
             return None
-        if as_of < invoice.as_of:
+        # It came before we knew the invoice, so only the books can say that they counted it: by a stated `as_of`.
+        if self.job.as_of is not None and as_of < invoice.as_of:
             self.taking.notes.append("an early payment is older than what the invoice knows")
             return None
         movement = Movement(amount=Decimal(entry["amount"]), as_of=as_of, reference=entry["reference"])

@@ -1,11 +1,12 @@
 """agenda -> decide -> reserve -> queue. Any number of schedulers may run.
 
-A tick claims what is due (no more than the queues have room for), takes one look at each case, commits what the rules
-decide, and puts the ids of reserved attempts into the channels' queues. A scheduler that dies leaves leases behind;
+A tick claims what is due, takes one look at each case, commits what the rules decide, and puts the ids of reserved
+attempts into the channels' queues, but for those that are full. A scheduler that dies leaves leases behind;
 another puts those cases back when they run out.
 """
 
 import time
+from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Event as Flag
 
@@ -14,17 +15,20 @@ import structlog
 from worker.app import App
 from worker.cases import Claimed, Commit, Conflict, Refused, Seen
 from worker.clock import RehearsalClock
+from worker.codec import UnreadableCase
 from worker.dunning.decision import HandOver
 from worker.dunning.events import TaskOpened
 from worker.logs import place_of
-from worker.look import Outlook, failure, failures_in_a_row, follow, write
+from worker.look import Outlook, failure, follow, write
 from worker.messages import wording_of
 from worker.queues import Queues, send_message
 from worker.store import AWAY
 
 #: How long a scheduler may take over what it claimed, in real time.
 CLAIM_LEASE = timedelta(seconds=30)
-#: How many cases one tick claims at most, and how many messages a channel's queue may hold.
+#: A case whose snapshot cannot be read is tried again after this long.
+SET_ASIDE = timedelta(minutes=10)
+#: How many cases one tick claims at most of a creditor, and how many messages a channel's queue may hold, about.
 BATCH, ROOM = 100, 400
 #: Between two ticks with nothing due, in seconds.
 IDLE = 0.1
@@ -45,6 +49,7 @@ class Scheduler:
         self.skip_idle = skip_idle
         self.stop = Flag()
         self._quiet_since = time.monotonic()
+        self._full: frozenset[str] = frozenset()
 
     def run(self) -> None:
         """Tick until stopped; a store that is away is waited for."""
@@ -62,25 +67,33 @@ class Scheduler:
         """One beat over all creditors; returns how many cases were looked at."""
         now = self.app.clock.now()
         looked = 0
+        self._measure_queues()
         for creditor in self.app.config.creditors:
-            if room := self._room():
-                looked += self._serve(creditor, now, min(room, BATCH))
+            looked += self._serve(creditor, now)
         if looked:
             self._quiet_since = time.monotonic()
         elif self.skip_idle:
             self._skip()
         return looked
 
-    def _room(self) -> int:
-        return max(0, ROOM - max(self.queues.waiting(channel) for channel in self.app.config.channels))
+    def _measure_queues(self) -> None:
+        """A channel whose queue is full is given nothing more for a while; the others go on."""
+        full = frozenset(name for name in self.app.config.channels if self.queues.waiting(name) >= ROOM)
+        for channel in full - self._full:
+            _log.warning("queue.full", channel=channel)
+        self._full = full
 
-    def _serve(self, creditor: str, now: datetime, limit: int) -> int:
+    def _serve(self, creditor: str, now: datetime) -> int:
         real = self.app.clock.real()
-        claimed, back = self.app.cases.claim(creditor, now=now, real=real, lease=CLAIM_LEASE, limit=limit)
+        claimed, back = self.app.cases.claim(creditor, now=now, real=real, lease=CLAIM_LEASE, limit=BATCH)
         if back:
             _log.warning("lease.expired", creditor=creditor, cases=back)
         for claim in claimed:
-            self._look(claim, now)
+            try:
+                self._look(claim, now)
+            except UnreadableCase as error:
+                _log.error("case.unreadable", case=claim.case_id, error=str(error))
+                self.app.cases.set_aside(claim.case_id, real + SET_ASIDE)
         return len(claimed)
 
     def _look(self, claim: Claimed, now: datetime) -> None:
@@ -109,11 +122,10 @@ class Scheduler:
         return follow(
             case,
             self.app.config.strategies[case.strategy],
-            self.app.around(seen),
+            replace(self.app.around(seen), full=self._full),
             now=at,
             real=self.app.clock.real(),
             digest=self.app.config.digest,
-            pick=lambda channel, tries: self.app.providers.pick(case.creditor, channel, tries),
         )
 
     def _commit(self, seen: Seen, outlook: Outlook, at: datetime) -> Commit:
@@ -137,7 +149,7 @@ class Scheduler:
         """Count it on the case; the third in a row holds it with its place. No silent loop."""
         place = place_of(error)
         _log.error("look.failed", case=seen.case.id, place=place, error=type(error).__name__)
-        return failure(seen, at, place, before=failures_in_a_row(self.app.cases.history(seen.case.id)))
+        return failure(seen, at, place)
 
     def _skip(self) -> None:
         """In a rehearsal, let the clock jump to the next agenda entry once nothing is going on anywhere."""

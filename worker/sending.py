@@ -19,9 +19,10 @@ from worker.dunning.events import AttemptBegun, AttemptReleased
 from worker.dunning.ladder import may_send
 from worker.dunning.model import Send, StepRun, attempt_id, parse_attempt_id
 from worker.logs import place_of
-from worker.look import failure, failures_in_a_row, forget_contact, settle_agenda
+from worker.look import failure, forget_contact, settle_agenda
 from worker.messages import NothingToSay, Prepared, prepare
 from worker.outcomes import Outcome, record
+from worker.store import AWAY
 
 #: The call starts within this long of `begin`, in seconds, or does not start.
 START_WITHIN = 2.0
@@ -35,12 +36,16 @@ _log = structlog.get_logger("relance.sending")
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One try at one message: the case as just read, the reservation, and the ladder time it happens at."""
+    """One try at one message: the case as just read, the reservation, the ladder time it happens at, and by whom.
+
+    The provider is chosen here, not when the attempt is reserved: who sends has the credentials, a scheduler need not.
+    """
 
     seen: Seen
     run: StepRun
     send: Send
     now: datetime
+    provider: str
 
     @property
     def attempt(self) -> str:
@@ -61,10 +66,12 @@ def deliver(app: App, attempt: str, at: datetime | None) -> None:
             return
         try:
             prepared = render(app, trying)
-            channel = app.providers.get(trying.send.provider)
+            channel = app.providers.get(trying.provider)
         except NotNow as refusal:
             release(app, trying, str(refusal))
             return
+        except AWAY:
+            raise
         except Exception as error:
             _fail(app, trying, error)
             return
@@ -92,7 +99,8 @@ def _read(app: App, attempt: str, now: datetime) -> Try | None:
     found = seen.case.find_attempt(number)
     if found is None or found[1].status != "reserved":
         return None
-    return Try(seen, *found, now)
+    run, send = found
+    return Try(seen, run, send, now, app.providers.pick(seen.case.creditor, send.channel, send.tries))
 
 
 def render(app: App, trying: Try) -> Prepared:
@@ -120,6 +128,7 @@ def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> float:
     event = AttemptBegun(
         at=trying.now,
         attempt=trying.send.attempt,
+        provider=trying.provider,
         lease=real + timedelta(seconds=3 * channel.bound),
         wording=prepared.wording.digest,
         words=prepared.wording.words,
@@ -146,7 +155,7 @@ def call(channel: Channel, prepared: Prepared, trying: Try, begun: float) -> Out
     except ChannelError as error:
         outcome = error
     except Exception as error:
-        _log.error("provider.failed", provider=trying.send.provider, place=place_of(error), error=type(error).__name__)
+        _log.error("provider.failed", provider=trying.provider, place=place_of(error), error=type(error).__name__)
         outcome = Uncertain(type(error).__name__, "the adapter raised what it should not")
     _log.info(
         "call.answered",
@@ -156,7 +165,7 @@ def call(channel: Channel, prepared: Prepared, trying: Try, begun: float) -> Out
         creditor=trying.seen.case.creditor,
         step=trying.run.step,
         channel=trying.send.channel,
-        provider=trying.send.provider,
+        provider=trying.provider,
         provider_id=outcome.provider_id if isinstance(outcome, Accepted) else "",
         code=outcome.code if isinstance(outcome, ChannelError) else "",
         duration_ms=round((time.monotonic() - started) * 1000),
@@ -185,7 +194,6 @@ def _fail(app: App, trying: Try, error: Exception) -> None:
     _log.error("render.failed", attempt=trying.attempt, place=place, error=type(error).__name__)
     released = AttemptReleased(at=trying.now, attempt=trying.send.attempt, why="could not be rendered")
     try:
-        count = failures_in_a_row(app.cases.history(trying.seen.case.id))
-        app.cases.commit(failure(trying.seen, trying.now, place, released, before=count))
+        app.cases.commit(failure(trying.seen, trying.now, place, released))
     except Conflict:
         return  # its lease runs out

@@ -28,7 +28,7 @@ SECRETS = ("hermine", "quatrefages", NATIONAL, "6 39 98 00 42", "velours", "fram
 #: Its events, of every kind of trouble: without one of them the search has not searched it.
 EXPECTED = {
     "attempt.accepted", "attempt.rejected", "attempt.unavailable", "attempt.uncertain", "job.taken", "job.repeated",
-    "job.rejected", "amount.ignored", "render.failed", "look.failed", "attempt.reserved",
+    "job.rejected", "job.noted", "render.failed", "look.failed", "attempt.reserved",
 }  # fmt: skip
 
 

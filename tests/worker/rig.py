@@ -62,19 +62,13 @@ class Tapped:
 class TappedProviders(Providers):
     """The configured providers, each of them tapped.
 
-    `picked` is called when a look chooses one: decided, not reserved; `got` when one is fetched: rendered, not begun.
+    `got` is called when one is fetched: rendered, not begun.
     """
 
     def __init__(self, app: App) -> None:
         super().__init__(app.config, app.environ)
         self.taps: dict[str, Tapped] = {}
-        self.picked: Hook = lambda: None
         self.got: Hook = lambda: None
-
-    def pick(self, creditor: str, channel: str, tries: int) -> str:
-        """As the configuration says."""
-        self.picked()
-        return super().pick(creditor, channel, tries)
 
     def get(self, name: str) -> Tapped:
         """The tapped provider."""

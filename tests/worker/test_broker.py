@@ -124,7 +124,13 @@ def test_messages_fetched_with_poison_are_not_stranded(app: App) -> None:
     """All kinds of poison between good jobs, fetched in one go: every job is taken, all poison is kept."""
     for number, data in enumerate(POISON.values()):
         put(app, data.replace(b'"redis_message_id": "poison"', b'"redis_message_id": "id-%d"' % number), f"id-{number}")
-        app.broker.enqueue(message(kwargs={"job": reminder(job_id=f"j-{number}", debtor__id=f"D-{number}")}))
+        app.broker.enqueue(
+            message(
+                kwargs={
+                    "job": reminder(job_id=f"j-{number}", debtor__id=f"D-{number}", invoices__0__number=f"F-{number}")
+                }
+            )
+        )
     with working(app):
         eventually(lambda: acked(app), "an empty queue")
     assert len(list(app.cases.case_ids("demo"))) == len(POISON)
@@ -229,7 +235,13 @@ def test_what_a_lost_answer_left_fetched_comes_back(app: App) -> None:
 def test_a_worker_that_stops_hands_back_what_it_has_not_begun(app: App, make_app: MakeApp) -> None:
     """Fifty jobs, a worker stopped at once, and another one: all are taken, each once."""
     for number in range(50):
-        app.broker.enqueue(message(kwargs={"job": reminder(job_id=f"j-{number}", debtor__id=f"D-{number}")}))
+        app.broker.enqueue(
+            message(
+                kwargs={
+                    "job": reminder(job_id=f"j-{number}", debtor__id=f"D-{number}", invoices__0__number=f"F-{number}")
+                }
+            )
+        )
     with working(app):
         pass
     other = make_app()

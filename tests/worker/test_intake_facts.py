@@ -171,9 +171,10 @@ def test_credit_notes_lower_the_total_and_are_never_the_anchor(rig: Rig) -> None
 
 
 def test_a_credit_note_alone_opens_nothing(rig: Rig) -> None:
-    """Nothing is owed, and it says so."""
+    """It lowers nothing yet, and must not be forgotten: upstream is told to send it with, or after, an invoice."""
     note = invoice("AV-1", date(2026, 3, 2), "50.00", kind="credit_note")
-    assert rig.take(reminder(invoices=[note])).notes == ("nothing is owed",)
+    with pytest.raises(BadJob, match="a credit note without anything owed"):
+        rig.take(reminder(invoices=[note]))
 
 
 def test_another_strategy_than_the_open_cases_is_a_bad_job(rig: Rig) -> None:

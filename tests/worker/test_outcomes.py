@@ -96,7 +96,6 @@ def test_the_next_provider_is_tried_at_once(make_app: MakeApp, tmp_path: Path) -
     assert look - MORNING >= timedelta(seconds=59)
 
 
-@pytest.mark.xfail(reason="a reservation given back counts as its provider's turn", strict=False)
 def test_a_message_given_back_goes_to_the_preferred_provider_again(make_app: MakeApp) -> None:
     """Nobody has called the first provider: its turn is not over."""
     environ = {"SENDGRID_API_KEY": "x", "SENDGRID_BASE_URL": "http://127.0.0.1:9", "SMTP_URL": "smtp://127.0.0.1:9"}

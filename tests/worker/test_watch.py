@@ -1,6 +1,5 @@
 """`relance watch`: what happens, from the event streams alone."""
 
-import threading
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,12 @@ import pytest
 from channels.base import Rejected
 from tests.conftest import MakeApp
 from worker.app import App
-from worker.watch import Board, entries, follow_events
+from worker.embedded import Urls
+from worker.watch import Board, entries
 
 from .config_copy import DEMO, Copy
 from .payloads import fact, reminder
+from .programs import program, until
 from .rig import MORNING, Rig
 
 
@@ -98,23 +99,21 @@ def test_the_row_says_until_when_a_case_waits(make_app: MakeApp) -> None:
     assert told(rig.app).rows[0].then == "waits until 2026-04-07 (sms_reminder): its day has not come"
 
 
-def test_it_follows_until_every_case_has_ended(make_app: MakeApp, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_follows_until_every_case_has_ended(make_app: MakeApp, store: Urls, tmp_path: Path) -> None:
     """With --until-ended it goes on while a case is open, and then prints the table: one plain line per message."""
     rig = Rig(make_app(at=MORNING, speed=1))
     case = rig.open()
-    watcher = threading.Thread(target=follow_events, args=(make_app(),), kwargs={"until_ended": True})
-    watcher.start()
-    rig.settle(case)
-    watcher.join(1)
-    assert watcher.is_alive()
-    rig.pay()
-    rig.settle(case)
-    watcher.join(10)
-    assert not watcher.is_alive()
-    live, _, table = capsys.readouterr().out.partition("\n\n")
+    with program(tmp_path, "watch", "--until-ended", REDIS_URL=store.redis_url, BROKER_URL=store.broker_url) as watch:
+        rig.settle(case)
+        until(lambda: "first_reminder" in watch.text())
+        assert watch.process.poll() is None
+        rig.pay()
+        rig.settle(case)
+        assert watch.process.wait(20) == 0
+    live, _, table = watch.text().partition("\n\n")
     assert "\x1b" not in live + table
-    assert live.rstrip().endswith("the end: paid")
-    (row,) = [line for line in table.splitlines() if line.startswith("2026")]
+    assert live.endswith("the end: paid")
+    (row,) = table.splitlines()
     assert row.startswith("2026-04-01 10:00  Exemple SARL  first_reminder  email  Facture F-2026/001")
     assert row.endswith("  -> the end: paid")
 

@@ -1,7 +1,7 @@
 """channels.yaml: the channels there are, and the providers that carry them."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -18,12 +18,10 @@ class ChannelFile(Frozen):
     """A channel: its providers, the preferred one first."""
 
     providers: tuple[ProviderName, ...] = Field(min_length=1)
-    on_uncertain: Literal["hold", "resend_after"] = "hold"
-    settle_hours: int = Field(default=24, ge=1, le=24 * 30)
 
     def value(self, name: str) -> ChannelRules:
         """What the worker uses."""
-        return ChannelRules(name, self.providers, self.on_uncertain, self.settle_hours)
+        return ChannelRules(name, self.providers)
 
 
 class ProviderFile(BaseModel):

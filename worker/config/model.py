@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from worker.config.creditor import Creditor
 from worker.dunning.model import DebtorKind
@@ -29,16 +29,10 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class ChannelRules:
-    """A channel and the names of its providers, the preferred one first.
-
-    `on_uncertain`: what becomes of a message that may have left: "hold" leaves it to a person; "resend_after" sends it
-    again once `settle_hours` have passed without a word of it (it may then arrive twice).
-    """
+    """A channel and the names of its providers, the preferred one first."""
 
     name: str
     providers: tuple[str, ...]
-    on_uncertain: Literal["hold", "resend_after"] = "hold"
-    settle_hours: int = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,12 +14,13 @@ class Around:
     """What a decision depends on besides the case: its debtor's holidays and contacts, and what is paused.
 
     `contacts` are the recent contacts of this debtor over all cases. `paused` are the scopes under the stop button that
-    cover the case ("all", "creditor", "strategy:b2b", "channel:sms").
+    cover the case ("all", "creditor", "strategy:b2b", "channel:sms"). `full` are channels whose workers are far behind.
     """
 
     calendar: Calendar
     contacts: Sequence[Contact] = ()
     paused: frozenset[str] = frozenset()
+    full: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseOpened(Event):
-    """A debtor owes something and is followed under a strategy. `ran` is what people had already sent by hand."""
+    """A debtor owes something and is followed under a strategy. `ran` is what people had already sent by hand.
+
+    `as_of` is when upstream's books said so of the debtor.
+    """
 
     case: str
     creditor: str
@@ -29,6 +32,7 @@ class CaseOpened(Event):
     group: str = ""
     invoices: tuple[Invoice, ...]
     ran: tuple[StepRun, ...] = ()
+    as_of: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +47,7 @@ class DebtorChanged(Event):
     """Upstream knows the debtor better: another address, another language. Addresses that changed are usable again."""
 
     debtor: Debtor
+    as_of: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +143,6 @@ class AttemptReserved(Event):
     channels: tuple[str, ...]
     covers: tuple[str, ...]
     deadline: date | None
-    provider: str
     lease: datetime
     config: str = ""
 
@@ -159,6 +163,7 @@ class AttemptBegun(Event):
     """
 
     attempt: int
+    provider: str
     lease: datetime
     wording: str
     words: str
@@ -220,6 +225,13 @@ class TaskDone(Event):
 
     task: str
     by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TasksWithdrawn(Event):
+    """The case ended: nobody is to do these any more."""
+
+    tasks: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,8 +30,9 @@ from worker.dunning.events import (
     StepSkipped,
     TaskDone,
     TaskOpened,
+    TasksWithdrawn,
 )
-from worker.dunning.model import Case, Ended, Hold, Invoice, Send, StepRun
+from worker.dunning.model import Case, Ended, Hold, Invoice, Send, StepRun, address_digest
 from worker.dunning.strategy import PROMISES
 
 
@@ -41,8 +42,7 @@ def apply(case: Case | None, event: Event) -> Case:
         return _open(event)
     if case is None:
         raise ValueError(f"{type(event).__name__} before CaseOpened")
-    changed = _CHANGES[type(event)](case, event)
-    return changed if isinstance(event, LookFailed) or not changed.failures else replace(changed, failures=0)
+    return _CHANGES[type(event)](case, event)
 
 
 def fold(case: Case | None, events: Iterable[Event]) -> Case:
@@ -63,6 +63,7 @@ def _open(event: CaseOpened) -> Case:
         strategy=event.strategy,
         opened_at=event.at,
         group=event.group,
+        debtor_as_of=event.as_of,
         invoices=event.invoices,
         runs=event.ran,
     )
@@ -76,7 +77,12 @@ def _change_debtor(case: Case, event: DebtorChanged) -> Case:
     old, new = case.debtor, event.debtor
     changed = {"email"} if old.email != new.email else set()
     changed |= {"sms", "voice"} if old.phone != new.phone else set()
-    return replace(case, debtor=new, unusable=tuple(u for u in case.unusable if u[0] not in changed))
+    return replace(
+        case,
+        debtor=new,
+        debtor_as_of=event.as_of or case.debtor_as_of,
+        unusable=tuple(u for u in case.unusable if u[0] not in changed),
+    )
 
 
 def _state(case: Case, event: InvoicesStated) -> Case:
@@ -104,7 +110,7 @@ def _release_hold(case: Case, event: HoldReleased) -> Case:
     def released(hold: Hold) -> bool:
         return event.reason in (None, hold.reason) and event.invoice in (None, hold.invoice)
 
-    return replace(case, holds=tuple(hold for hold in case.holds if not released(hold)))
+    return replace(case, holds=tuple(hold for hold in case.holds if not released(hold)), failures=0)
 
 
 def _lapse_hold(case: Case, event: HoldLapsed) -> Case:
@@ -145,8 +151,7 @@ def _reserve(case: Case, event: AttemptReserved) -> Case:
         channel=event.channel,
         status="reserved",
         attempt=event.attempt,
-        tries=before.tries + 1 if before else 1,
-        provider=event.provider,
+        tries=before.tries if before else 0,
         config=event.config,
         lease=event.lease,
     )
@@ -183,12 +188,26 @@ def _release(case: Case, event: AttemptReleased) -> Case:
 
 
 def _begin(case: Case, event: AttemptBegun) -> Case:
-    return _set_send(case, event.attempt, replace(_send(case, event.attempt), status="sending", lease=event.lease))
+    before = _send(case, event.attempt)
+    send = replace(
+        before,
+        status="sending",
+        lease=event.lease,
+        provider=event.provider,
+        tries=before.tries + 1,
+        to=address_digest(case.debtor, before.channel),
+    )
+    return _set_send(replace(case, failures=0), event.attempt, send)
 
 
 def _accept(case: Case, event: AttemptAccepted) -> Case:
     send = replace(
-        _send(case, event.attempt), status="accepted", provider_id=event.provider_id, lease=None, code="", config=""
+        _send(case, event.attempt),
+        status="accepted",
+        provider_id=event.provider_id,
+        lease=None,
+        code="",
+        config="",
     )
     return _set_send(case, event.attempt, send)
 
@@ -196,8 +215,8 @@ def _accept(case: Case, event: AttemptAccepted) -> Case:
 def _reject(case: Case, event: AttemptRejected) -> Case:
     send = replace(_send(case, event.attempt), status="rejected", lease=None, code=event.code)
     case = _set_send(case, event.attempt, send)
-    if event.why == "content":
-        return case
+    if event.why == "content" or send.to not in ("", address_digest(case.debtor, send.channel)):
+        return case  # nothing is wrong with the address, or upstream has corrected it meanwhile
     unusable = (*(u for u in case.unusable if u[0] != send.channel), (send.channel, event.code))
     return replace(case, unusable=unusable)
 
@@ -252,6 +271,7 @@ _CHANGES: dict[type[Event], Callable[[Case, Any], Case]] = {
     AttemptUncertain: _uncertain,
     TaskOpened: _unchanged,
     TaskDone: _unchanged,
+    TasksWithdrawn: _unchanged,
     HandedOver: _hand_over,
     CaseEnded: _end,
     LookFailed: _fail,

@@ -40,8 +40,8 @@ from worker.dunning.strategy import Step, Strategy, When
 #: Holds that the rules place, and lift as soon as what they wait for has come.
 FOUND_BY_RULES = frozenset({"below_minimum", "unreachable", "no_job", "ladder_done", "approval_pending"})
 
-#: How soon a paused case is looked at again.
-PAUSE_RECHECK = timedelta(minutes=5)
+#: How soon a case is looked at again that is paused, or whose channel's queue is full.
+PAUSE_RECHECK, FULL_RECHECK = timedelta(minutes=5), timedelta(minutes=1)
 
 
 def decide(case: Case, strategy: Strategy, now: datetime, around: Around) -> Decision:
@@ -481,6 +481,9 @@ def _remind(
     free = [channel for channel in wanted if channel not in paused]
     if not free:
         return Wait(f"paused: channel {', '.join(wanted)}", view.now + PAUSE_RECHECK, step.name)
+    free = [channel for channel in free if channel not in view.around.full]
+    if not free:
+        return Wait("queue_full", view.now + FULL_RECHECK, step.name)
     opens = {channel: _opens(view, channel, view.now) for channel in free}
     ready = tuple(channel for channel in free if opens[channel] <= view.now)
     if not ready:
@@ -513,6 +516,9 @@ def _unfinished(view: _View) -> Decision | None:
     ready = tuple(channel for channel in wanted if _retry_at(run, channel, view.now) <= view.now)
     if not ready:
         return Wait("backoff", min(_retry_at(run, channel, view.now) for channel in wanted), step.name)
+    gap = gap_ends(view.around.contacts, run_key(view.case.id, step.name, run.anchor), view.strategy.contact, view.zone)
+    if gap and gap > view.now and not run.taken:  # nothing of it left, and another case has spoken to the debtor since
+        return Wait("gap", gap, step.name)
     covers = tuple(i.number for i in lines(view.case, step, run.anchor, view.today) if i.kind == "invoice")
     return _remind(view, step, run.anchor, covers=covers, wanted=ready, plan=plan)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
+from hashlib import blake2b
 from typing import Literal
 
 DebtorKind = Literal["business", "consumer", "public"]
@@ -97,17 +98,19 @@ class Hold:
 class Send:
     """One message of a step: which channel, how it stands, and the number of its latest attempt.
 
-    `lease` (real time) is until when a worker is believed to be on it. `provider` is the configured name,
-    `config` the digest of the configuration it was reserved under.
+    `lease` (real time) is until when a worker is believed to be on it. `tries` counts the calls; of the last one,
+    `provider` is the configured name and `to` a digest of the debtor's address. `config` is the digest of the
+    configuration it was reserved under.
     """
 
     channel: str
     status: MessageStatus
     attempt: int
-    tries: int = 1
+    tries: int = 0
     provider: str = ""
     provider_id: str = ""
     config: str = ""
+    to: str = ""
     lease: datetime | None = None
     code: str = ""
     retry_at: datetime | None = None
@@ -159,8 +162,8 @@ class Case:
     A snapshot: the fold of its history. `group` is "" or, with `group_by: invoice`, the invoice's number. `unusable`
     maps a channel to why the debtor's address for it cannot be used. `approved` are the steps a person has approved and
     by whom, for the claim whose oldest invoice is `approved_for`. `credit` is a job not yet spent (`driven_by: jobs`).
-    `firmer` is set by a broken promise: the next step's tone rises by one. `failures` counts exceptions in a row while
-    looking at it.
+    `firmer` is set by a broken promise: the next step's tone rises by one. `failures` counts exceptions since a message
+    last left, or an operator last released it. `debtor_as_of`: when upstream's books last spoke of the debtor.
     """
 
     id: str
@@ -169,6 +172,7 @@ class Case:
     currency: str
     strategy: str
     opened_at: datetime
+    debtor_as_of: datetime | None = None
     group: str = ""
     invoices: tuple[Invoice, ...] = ()
     holds: tuple[Hold, ...] = ()
@@ -234,6 +238,12 @@ class Case:
     def run(self, step: str, anchor: str) -> StepRun | None:
         """The run of that step for that anchor invoice."""
         return next((r for r in reversed(self.runs) if (r.step, r.anchor) == (step, anchor)), None)
+
+
+def address_digest(debtor: Debtor, channel: str) -> str:
+    """What tells the debtor's address for a channel from another, without being it."""
+    address = debtor.email if channel == "email" else debtor.phone
+    return blake2b((address or "").encode(), digest_size=4).hexdigest()
 
 
 def attempt_id(case: Case, number: int) -> str:

@@ -55,15 +55,6 @@ def _unwieldy(payload: dict[Any, Any]) -> str | None:
     return f"larger than {LARGEST} bytes" if size > LARGEST else None
 
 
-def _schema(payload: dict[Any, Any]) -> type[Job]:
-    kind = payload.get("type")
-    if kind is None:
-        raise BadJob(["type: required"])
-    if not isinstance(kind, str) or kind not in SCHEMAS:
-        raise BadJob([f"type: {wire.not_known('a type of job', str(kind), SCHEMAS)}"])
-    return SCHEMAS[kind]
-
-
 def _validated(schema: type[Job], payload: Mapping[str, object], config: Config) -> Job:
     creditor = payload.get("creditor")
     known = config.creditors.get(creditor) if isinstance(creditor, str) else None

@@ -184,9 +184,7 @@ class Story:
 
     def look(self) -> Outlook:
         """One look, and what became of what it reserved."""
-        outlook = follow(
-            self.case, self.strategy, self.around, now=self.now, real=self.now, digest="", pick=lambda name, _: name
-        )
+        outlook = follow(self.case, self.strategy, self.around, now=self.now, real=self.now, digest="")
         self.case, self.wait = outlook.case, outlook.wait
         self.history += outlook.events
         for event in outlook.events:
@@ -222,9 +220,8 @@ class Story:
             self._forget(event)
             self.tell(AttemptReleased(at=self.now, attempt=event.attempt, why=reason))
             return
-        begun = AttemptBegun(
-            at=self.now, attempt=event.attempt, lease=self.now + timedelta(minutes=1), wording="", words=""
-        )
+        lease = self.now + timedelta(minutes=1)
+        begun = AttemptBegun(at=self.now, attempt=event.attempt, provider="outbox", lease=lease, wording="", words="")
         self.tell(begun)
         outcome = self.answer(run, event.channel, event.attempt, self.now)
         if outcome is None:

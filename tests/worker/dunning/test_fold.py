@@ -17,7 +17,6 @@ from worker.dunning.events import (
     CaseReopened,
     DebtorChanged,
     Event,
-    HoldPlaced,
     HoldReleased,
     LookFailed,
     Moved,
@@ -27,7 +26,7 @@ from worker.dunning.events import (
     TaskOpened,
 )
 from worker.dunning.fold import apply
-from worker.dunning.model import Case, Hold, Movement
+from worker.dunning.model import Case, Movement
 
 NOW = at("2026-04-02")
 LADDER = strategy(step("first", "due+1d", channels=("email", "sms")))
@@ -44,7 +43,7 @@ def reserved(
     """One try at the first step."""
     return AttemptReserved(
         at=at(on), attempt=attempt, step="first", anchor="F1", channel=channel, channels=("email", "sms"),
-        covers=("F1",), deadline=at(deadline).date(), provider="outbox", lease=at(on),
+        covers=("F1",), deadline=at(deadline).date(), lease=at(on),
     )  # fmt: skip
 
 
@@ -102,6 +101,15 @@ def test_addresses_that_changed_are_usable_again_and_others_are_not() -> None:
     assert not story.case.unusable
 
 
+def test_an_address_corrected_during_the_call_is_not_the_one_that_was_refused() -> None:
+    """The old mailbox was refused; the new one has not been tried."""
+    story = opened()
+    story.tell(reserved(1), begun(1))
+    story.tell(DebtorChanged(at=NOW, debtor=without(COMPANY, email="neuf@example.com")))
+    story.tell(AttemptRejected(at=NOW, attempt=1, why="address", code="550"))
+    assert not story.case.unusable
+
+
 def test_refused_content_says_nothing_about_the_address() -> None:
     """The mailbox stays usable: the template is at fault."""
     story = opened()
@@ -150,12 +158,12 @@ def test_a_step_that_never_left_begins_anew() -> None:
     assert not story.case.runs[0].taken
     story.tell(reserved(2, on="2026-04-04", deadline="2026-04-14"))
     assert [(str(run.deadline), run.at) for run in story.case.runs] == [("2026-04-14", at("2026-04-04"))]
-    assert story.case.runs[0].sends[0].tries == 2
+    assert story.case.runs[0].sends[0].tries == 0
 
 
 def begun(attempt: int) -> AttemptBegun:
     """A call may have gone out."""
-    return AttemptBegun(at=NOW, attempt=attempt, lease=NOW, wording="", words="")
+    return AttemptBegun(at=NOW, attempt=attempt, provider="outbox", lease=NOW, wording="", words="")
 
 
 def test_a_reservation_spends_the_credit_the_approval_and_the_firmness_once() -> None:
@@ -169,13 +177,15 @@ def test_a_reservation_spends_the_credit_the_approval_and_the_firmness_once() ->
     assert case.credit
 
 
-def test_failures_are_counted_in_a_row() -> None:
-    """Any other event starts the count again."""
+def test_failures_are_counted_until_something_leaves_or_somebody_releases_the_case() -> None:
+    """A reservation between two failures is no progress; a call that begins, or an operator's release, is."""
     case = opened().case
     for _ in range(2):
         case = apply(case, LookFailed(at=NOW, place="here"))
+    case = apply(case, reserved(1))
     assert case.failures == 2
-    assert apply(case, HoldPlaced(at=NOW, hold=Hold(reason="manual", since=NOW))).failures == 0
+    assert apply(case, begun(1)).failures == 0
+    assert apply(case, HoldReleased(at=NOW, reason="error")).failures == 0
 
 
 def test_a_reopened_case_is_open_and_tasks_change_nothing() -> None:
