@@ -26,9 +26,10 @@ from worker.dunning.events import (
     TasksWithdrawn,
 )
 from worker.dunning.fold import fold
-from worker.dunning.ladder import decide, local_today, run_key
+from worker.dunning.ladder import decide
 from worker.dunning.model import Case, Hold, attempt_id
 from worker.dunning.strategy import Strategy
+from worker.dunning.view import local_today, run_key
 
 #: How long a reserved message may wait for its worker (real time) before it is reserved anew.
 RESERVE_LEASE = timedelta(seconds=60)

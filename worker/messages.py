@@ -7,9 +7,9 @@ from hashlib import blake2b
 from channels.base import ConfigurationError, Message
 from worker.app import App
 from worker.config import Creditor
-from worker.dunning.ladder import lines, local_today
 from worker.dunning.model import Case, StepRun, attempt_id
 from worker.dunning.strategy import Step
+from worker.dunning.view import lines, local_today
 from worker.render import Wording
 
 #: Letters and digits that are told apart on the phone and in any typeface.

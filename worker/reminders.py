@@ -21,9 +21,9 @@ from worker.dunning.events import (
     Moved,
     PaymentReceived,
 )
-from worker.dunning.ladder import run_key
 from worker.dunning.model import ZERO, Debtor, Invoice, Movement, StepRun
 from worker.dunning.strategy import Strategy
+from worker.dunning.view import run_key
 from worker.jobs import BadJob, ReminderDue, strategy_of
 from worker.taking import Taking
 

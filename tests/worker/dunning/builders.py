@@ -31,9 +31,10 @@ from worker.dunning.events import (
     StepSkipped,
 )
 from worker.dunning.fold import apply, fold
-from worker.dunning.ladder import decide, may_send, run_key
+from worker.dunning.ladder import decide, may_send
 from worker.dunning.model import Case, Debtor, Hold, Invoice, InvoiceKind, Movement, StepRun
 from worker.dunning.strategy import ContactRules, Step, Strategy, When, Window
+from worker.dunning.view import run_key
 from worker.look import Outlook, follow
 
 PARIS = "Europe/Paris"

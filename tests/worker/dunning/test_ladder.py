@@ -17,8 +17,9 @@ from tests.worker.dunning.builders import (
 )
 from worker.dunning.decision import End, HandOver, PlaceHold, Remind, Skip, Wait
 from worker.dunning.events import AttemptUnavailable, HoldReleased
-from worker.dunning.ladder import decide, lines
+from worker.dunning.ladder import decide
 from worker.dunning.model import Case, StepRun
+from worker.dunning.view import lines
 
 FOUR = strategy(
     step("first", "due+1d", deadline=7, tone=1),
