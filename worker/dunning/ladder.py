@@ -179,7 +179,8 @@ def _remind(
     free = [channel for channel in free if channel not in view.around.full]
     if not free:
         return Wait("queue_full", view.now + FULL_RECHECK, step.name)
-    opens = {channel: opens_at(view, channel, view.now) for channel in free}
+    own = view.case.run(step.name, anchor)
+    opens = {channel: opens_at(view, channel, view.now, own) for channel in free}
     ready = tuple(channel for channel in free if opens[channel] <= view.now)
     if not ready:
         return Wait("window", min(opens.values()), step.name)

@@ -70,8 +70,12 @@ class Invoice:
 
     @property
     def outstanding(self) -> Decimal:
-        """What is still owed (or, for a credit note, still to be credited); never below zero."""
-        return max(ZERO, self.stated - sum((move.amount for move in self.movements), ZERO))
+        """What is still owed (or, for a credit note, still to be credited): from zero to the amount.
+
+        A payment may come back of which nobody told us that it had come in.
+        """
+        left = self.stated - sum((move.amount for move in self.movements), ZERO)
+        return min(self.amount, max(ZERO, left))
 
     @property
     def known_as_of(self) -> datetime:
