@@ -24,6 +24,7 @@ import typer
 from worker.app import App, Rehearsal
 from worker.clock import RehearsalClock
 from worker.embedded import Embedded
+from worker.processes import supervised
 from worker.queues import FACTS
 from worker.watch import entries
 
@@ -110,7 +111,7 @@ def _show(environ: Mapping[str, str]) -> int:
 
 def _relance(environ: Mapping[str, str], *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
     command = [sys.executable, "-m", "worker.main", *arguments]
-    return subprocess.Popen(command, env=dict(environ), **options)  # noqa: S603
+    return subprocess.Popen(command, env=supervised(environ), **options)  # noqa: S603
 
 
 def _clean(environ: Mapping[str, str]) -> dict[str, str]:
@@ -123,7 +124,8 @@ def _clean(environ: Mapping[str, str]) -> dict[str, str]:
 def _sandbox(log: Path) -> Iterator[dict[str, str]]:
     """The provider servers, in a process of their own."""
     command = [sys.executable, "-m", "worker.main", "sandbox", "--log", str(log)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=_clean(os.environ), start_new_session=True)  # noqa: S603
+    environ = supervised(_clean(os.environ))
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, env=environ, start_new_session=True)  # noqa: S603
     try:
         assert process.stdout is not None  # noqa: S101  # it was asked for
         urls = json.loads(process.stdout.readline())

@@ -41,6 +41,11 @@ def stop_on_signals(stop: Event) -> None:
     signal.signal(signal.SIGINT, handle)
 
 
+def supervised(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a child that is to end when this process does, however that ends (`stop_with_parent`)."""
+    return {**environ, _PARENT: str(os.getpid())}
+
+
 def stop_with_parent() -> None:
     """A supervised process asks itself to stop when its supervisor is gone: one that was killed could not ask."""
     parent = os.environ.get(_PARENT, "")
@@ -76,7 +81,7 @@ class Supervisor:
 
     def __init__(self, commands: Mapping[str, Sequence[str]], environ: Mapping[str, str]) -> None:
         self._commands = commands
-        self._environ = {**environ, _PARENT: str(os.getpid())}
+        self._environ = supervised(environ)
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._started: dict[str, float] = {}
         self._pauses: dict[str, float] = {}

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import ROOT
+from worker.processes import supervised
 
 OURS = ("TWILIO_", "SENDGRID_", "SMTP_", "REDIS_", "BROKER_", "PUBLIC_", "RELANCE_")
 
@@ -64,7 +65,7 @@ class Program:
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "worker.main", *arguments],
-                env=environment(**environ),
+                env=supervised(environment(**environ)),
                 cwd=folder,
                 stdout=log,
                 stderr=log,

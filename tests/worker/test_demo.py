@@ -18,6 +18,7 @@ import pytest
 from worker.app import App, Rehearsal
 from worker.demo import BEGINS, EXAMPLES, OPERATOR, SPEED, playing, running, stage
 from worker.dunning.model import Case
+from worker.processes import supervised
 
 from .programs import environment, living, sweep, until
 
@@ -62,7 +63,13 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shown]:
     kept = folder / "sandbox.jsonl"
     command = [sys.executable, "-m", "worker.main", "demo", "--log", str(kept)]
     process = subprocess.run(
-        command, env=environment(**theirs), cwd=folder, capture_output=True, text=True, timeout=120, check=False
+        command,
+        env=supervised(environment(**theirs)),
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     yield Shown(process, accepted(kept))
     sweep(folder)

@@ -37,9 +37,11 @@ def up(at: At = None, speed: Speed = None, skip_idle: SkipIdle = False) -> None:
     from threading import Event
 
     from worker import logs
+    from worker.processes import stop_with_parent
     from worker.up import run_all
 
     logs.configure()
+    stop_with_parent()
     stop = Event()
     _stop_on_signals(stop)
     run_all(dict(os.environ), stop, at=at, speed=speed, skip_idle=skip_idle)
@@ -110,7 +112,9 @@ def sandbox(
 ) -> None:
     """Run local servers that speak like Twilio, SendGrid and an SMTP host, for staging; prints their URLs."""
     from channels.sandbox import serve
+    from worker.processes import stop_with_parent
 
+    stop_with_parent()
     serve(log=log, validate=validate, faults=faults, latency=latency)
 
 
@@ -119,7 +123,9 @@ def demo(
 ) -> None:
     """Rehearse the ladder on example debtors, on throw-away servers and sandbox providers, and print what happens."""
     from worker.demo import run_demo
+    from worker.processes import stop_with_parent
 
+    stop_with_parent()
     raise typer.Exit(run_demo(log))
 
 
