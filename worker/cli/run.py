@@ -109,13 +109,17 @@ def sandbox(
     ] = None,
     faults: Annotated[Path | None, typer.Option(help="Faults to start with (YAML or JSON).")] = None,
     latency: Annotated[float, typer.Option(help="Seconds each answer takes.")] = 0.0,
+    twilio_port: Annotated[int, typer.Option(help="0: any free one.")] = 0,
+    sendgrid_port: Annotated[int, typer.Option(help="0: any free one.")] = 0,
+    smtp_port: Annotated[int, typer.Option(help="0: any free one.")] = 0,
 ) -> None:
     """Run local servers that speak like Twilio, SendGrid and an SMTP host, for staging; prints their URLs."""
-    from channels.sandbox import serve
+    from channels.sandbox import Ports, serve
     from worker.processes import stop_with_parent
 
     stop_with_parent()
-    serve(log=log, validate=validate, faults=faults, latency=latency)
+    ports = Ports(twilio_port, sendgrid_port, smtp_port)
+    serve(log=log, validate=validate, faults=faults, latency=latency, ports=ports)
 
 
 def demo(
