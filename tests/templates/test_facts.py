@@ -23,7 +23,7 @@ from tests.worker.render_samples import (
     render,
 )
 from worker.dunning.model import DebtorKind, Invoice
-from worker.render_local import Day, money
+from worker.render.local import Day, money
 
 ALL = sorted(product(TONES, LOCALES))
 COUNTS = (1, 2, 7)

@@ -7,7 +7,7 @@ import pytest
 from babel import Locale
 
 from tests.worker.render_samples import LOCALES, TEMPLATES, TODAY, TONES, Creditor, case, invoices
-from worker.render_facts import FACT_TYPES, facts_for
+from worker.render.facts import FACT_TYPES, facts_for
 
 README = (TEMPLATES / "README.md").read_text(encoding="utf-8")
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.worker.render_samples import CHANNELS, TEMPLATES, TONES
 from worker.render import Wordings
+from worker.render.check import check
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def copy(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("locale", ["fr_FR", "en_GB"])
 def test_the_shipped_words_have_no_fault(locale: str) -> None:
     """Every notice on every channel, with much and with little to say."""
-    assert Wordings(TEMPLATES).check(dict.fromkeys(TONES, CHANNELS), [locale], ["demo"]) == []
+    assert check(Wordings(TEMPLATES), dict.fromkeys(TONES, CHANNELS), [locale], ["demo"]) == []
 
 
 def spoil(path: Path, old: str, new: str) -> int:
@@ -63,19 +64,19 @@ def test_a_fault_that_only_some_debtors_would_meet_is_found(
 ) -> None:
     """One line says file, line and what was expected, however rare the branch."""
     line = spoil(copy / file, old, new)
-    found = Wordings(copy).check({"nudge": ["email", "sms"]}, ["fr_FR"], [])
+    found = check(Wordings(copy), {"nudge": ["email", "sms"]}, ["fr_FR"], [])
     assert problem.format(line=line) in found
 
 
 def test_a_notice_nobody_wrote_is_named_with_a_guess() -> None:
     """A misspelt notice is not hidden by the words all notices share."""
-    found = Wordings(TEMPLATES).check({"curtesy": ["voice"]}, ["fr_FR", "fr_CA"], [])
+    found = check(Wordings(TEMPLATES), {"curtesy": ["voice"]}, ["fr_FR", "fr_CA"], [])
     assert found == ["templates/fr: no notice 'curtesy'; did you mean 'courtesy'?"]
 
 
 def test_a_language_nobody_wrote_is_named() -> None:
     """So is a locale without words."""
-    assert Wordings(TEMPLATES).check({"nudge": ["sms"]}, ["de_DE"], []) == ["templates/de: no words in this language"]
+    assert check(Wordings(TEMPLATES), {"nudge": ["sms"]}, ["de_DE"], []) == ["templates/de: no words in this language"]
 
 
 def test_a_creditors_own_words_are_checked_too(copy: Path) -> None:
@@ -83,5 +84,5 @@ def test_a_creditors_own_words_are_checked_too(copy: Path) -> None:
     own = copy / "creditors" / "demo" / "fr" / "nudge" / "sms.txt"
     own.parent.mkdir(parents=True)
     own.write_text("{{ amuont }} {{ reference }}", encoding="utf-8")
-    found = Wordings(copy).check({"nudge": ["sms"]}, ["fr_FR"], ["demo", "other"])
+    found = check(Wordings(copy), {"nudge": ["sms"]}, ["fr_FR"], ["demo", "other"])
     assert found == ["templates/creditors/demo/fr/nudge/sms.txt: line 1: 'amuont' is undefined; did you mean 'amount'?"]

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 from babel import Locale
 
-from worker.render_local import Day, dialled, money, one_line, spoken
+from worker.render.local import Day, dialled, money, one_line, spoken
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.sms_text import gsm_text, sms_segments
+from worker.render.sms_text import gsm_text, sms_segments
 
 REMINDER = (
     "Atelier : facture F-12 de 1\u202f234,50\u00a0€ due le 1er août, merci de régler sous huit jours. Ref K7Q2MX. Sûr."

@@ -30,6 +30,7 @@ def check(as_json: Json = False) -> None:
     from worker.config.environment import environment
     from worker.providers import Providers
     from worker.render import Wordings
+    from worker.render.check import check as check_wording
     from worker.status import routes
 
     try:
@@ -38,7 +39,7 @@ def check(as_json: Json = False) -> None:
         if as_json:
             print_json({"problems": error.problems})
         raise
-    problems = Wordings(TEMPLATES).check(_notices(loaded), ("fr", "en"), loaded.creditors)
+    problems = check_wording(Wordings(TEMPLATES), _notices(loaded), ("fr", "en"), loaded.creditors)
     found = routes(loaded, Providers(loaded, os.environ))
     if as_json:
         print_json({"config": loaded.digest, "problems": problems, "routes": found})

@@ -8,7 +8,7 @@ and put into the layout `email.html`.
 import hashlib
 import re
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
@@ -23,12 +23,10 @@ from markupsafe import Markup
 
 from worker.dunning.model import Case, Invoice
 from worker.dunning.strategy import Step
-from worker.render_errors import WordingError, wording_errors
-from worker.render_facts import FACT_TYPES, Creditor, Letter, facts_for
-from worker.render_local import one_line
-from worker.sms_text import gsm_text, sms_segments
-
-__all__ = ["Creditor", "Wording", "WordingError", "Wordings", "gsm_text", "sms_segments"]
+from worker.render.errors import WordingError, wording_errors
+from worker.render.facts import FACT_TYPES, Creditor, Letter, facts_for
+from worker.render.local import one_line
+from worker.render.sms_text import gsm_text
 
 _SUBJECT = "Subject:"
 
@@ -108,14 +106,6 @@ class Wordings:
         )
         with wording_errors(self.folder):
             return self._write(place, channel, {**facts, "notice": step.notice})
-
-    def check(
-        self, notices: Mapping[str, Iterable[str]], locales: Iterable[str], creditors: Iterable[str]
-    ) -> list[str]:
-        """One line per problem, found by rendering every notice on its channels with all sorts of sample data."""
-        from worker.render_check import check
-
-        return check(self, notices, locales, creditors)
 
     def overrides(self, creditor: str) -> bool:
         """Has that creditor words of its own?"""

@@ -10,7 +10,9 @@ from typing import Literal, get_args
 
 from worker.dunning.model import Case, Debtor, DebtorKind, Invoice, InvoiceKind
 from worker.dunning.strategy import Step
-from worker.render import Wording, WordingError, Wordings, sms_segments
+from worker.render.errors import WordingError
+from worker.render.sms_text import sms_segments
+from worker.render.wordings import Wording, Wordings
 
 _DUE = date(2026, 4, 1)
 _TODAY = date(2026, 4, 16)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from babel import Locale
 
 from worker.dunning.model import ZERO, Case, DebtorKind, Invoice
-from worker.render_local import Day, dialled, money, one_line, spoken
+from worker.render.local import Day, dialled, money, one_line, spoken
 
 
 class Contact(Protocol):

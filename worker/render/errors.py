@@ -10,7 +10,7 @@ from traceback import walk_tb
 
 from jinja2 import TemplateNotFound, TemplateSyntaxError, UndefinedError
 
-from worker.render_facts import FACT_TYPES
+from worker.render.facts import FACT_TYPES
 
 #: Every name a template may use: what a misspelt one is compared with.
 _NAMES = frozenset(

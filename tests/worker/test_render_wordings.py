@@ -192,7 +192,7 @@ def test_one_set_of_words_serves_many_threads() -> None:
 
 def test_a_credit_note_is_deducted_in_sight() -> None:
     """The note is listed with its sign, and the total is what is left."""
-    note = replace(invoice(9), number="AV-1", kind="credit_note", amount=Decimal(234), stated=Decimal("234.50"))
+    note = replace(invoice(9), number="AV-1", kind="credit_note", amount=Decimal("234.50"), stated=Decimal("234.50"))
     text = plain(render("first_reminder", lines=[*invoices(2), note]).text)
     assert "Avoir AV-1" in text
     assert "Montant déduit : -234,50 €" in text

@@ -1,0 +1,8 @@
+"""Case + step + channel -> words, from `templates/`."""
+
+from worker.render.errors import WordingError
+from worker.render.facts import Creditor
+from worker.render.sms_text import gsm_text, sms_segments
+from worker.render.wordings import Wording, Wordings
+
+__all__ = ["Creditor", "Wording", "WordingError", "Wordings", "gsm_text", "sms_segments"]
