@@ -160,6 +160,7 @@ class Scheduler:
         if busy or not isinstance(clock, RehearsalClock) or clock.held():
             self._quiet_since = time.monotonic()
         elif time.monotonic() - self._quiet_since > QUIET:
-            due = self.app.cases.next_due(self.app.config.creditors)
-            if due:
-                clock.skip_to(min(due.values()))
+            due = self.app.cases.next_due(self.app.config.creditors).values()
+            coming = [at for at in due if at > clock.now()]  # what is due already waits for a pause to end
+            if coming:
+                clock.skip_to(min(coming))
