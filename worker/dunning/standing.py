@@ -142,7 +142,8 @@ def _origin(view: View, anchor: Invoice, when: When) -> date:
 
 def _courtesy_candidates(view: View) -> Iterable[Candidate]:
     """For each invoice not yet due, its next step before the due date."""
-    waiting = [i for i in view.case.chased() if i.due_on >= view.today]
+    claimed = view.runs()  # an invoice already claimed, whose date upstream moved, gets no courtesy afterwards
+    waiting = [i for i in view.case.chased() if i.due_on >= view.today and not any(_names(run, i) for run in claimed)]
     for invoice in waiting:
         step = _courtesy_step(view, invoice)
         if step is None:

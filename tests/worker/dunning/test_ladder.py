@@ -395,3 +395,11 @@ def test_an_approval_hold_names_its_step() -> None:
     found = decide(story.case, ladder, story.now, story.around)
     assert isinstance(found, PlaceHold)
     assert (found.hold.reason, found.hold.note) == ("approval_pending", "first")
+
+
+def test_an_invoice_already_claimed_gets_no_courtesy_when_its_date_is_moved() -> None:
+    """Upstream corrects the due date after the first reminder: nothing is recalled politely that was asked for already."""
+    ladder = strategy(step("courtesy", "due-7d"), step("first", "due+1d"), step("second", "due+5d"))
+    story = Story(ladder, at("2026-04-01")).open(invoice("F1", "2026-03-31")).until("2026-04-02")
+    story.state(invoice("F1", "2026-04-13"))
+    assert table(story.until("2026-04-30").sent) == ["2026-04-01 first email", "2026-04-20 second email"]
