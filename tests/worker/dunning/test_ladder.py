@@ -398,7 +398,7 @@ def test_an_approval_hold_names_its_step() -> None:
 
 
 def test_an_invoice_already_claimed_gets_no_courtesy_when_its_date_is_moved() -> None:
-    """Upstream corrects the due date after the first reminder: nothing is recalled politely that was asked for already."""
+    """Upstream moves the due date after the first reminder: what was asked for is not recalled politely afterwards."""
     ladder = strategy(step("courtesy", "due-7d"), step("first", "due+1d"), step("second", "due+5d"))
     story = Story(ladder, at("2026-04-01")).open(invoice("F1", "2026-03-31")).until("2026-04-02")
     story.state(invoice("F1", "2026-04-13"))
