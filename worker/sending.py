@@ -133,6 +133,7 @@ def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> float:
         wording=prepared.wording.digest,
         words=prepared.wording.words,
         reference=prepared.message.reference,
+        segments=prepared.wording.segments,
         real_at=real if app.clock.rehearsal else None,
     )
     commit = Commit(case.creditor)

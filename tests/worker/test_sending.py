@@ -10,6 +10,8 @@ from threading import Barrier, Thread
 import pytest
 
 from tests.conftest import MakeApp
+from worker.dunning.events import AttemptBegun
+from worker.render import sms_segments
 from worker.sending import START_WITHIN, deliver
 
 from .payloads import fact
@@ -31,6 +33,18 @@ def test_a_due_reminder_leaves_once(rig: Rig, tmp_path: Path) -> None:
     assert rig.kinds(case) == ["CaseOpened", "AttemptReserved", "AttemptBegun", "AttemptAccepted"]
     assert not rig.in_flight(case)
     assert rig.next_look(case) is not None
+
+
+def test_an_sms_is_recorded_with_what_it_costs(rig: Rig, tmp_path: Path) -> None:
+    """The history knows which words left, how they begin, how a person can name them, and the segments charged."""
+    case = rig.open(debtor__email=..., debtor__phone="+33639980102")
+    rig.settle(case)
+    (sent,) = outbox(tmp_path)
+    (begun,) = [event for event in rig.history(case) if isinstance(event, AttemptBegun)]
+    assert begun.segments == sms_segments(sent["text"])[1]
+    assert begun.segments > 0
+    assert sent["text"].endswith(begun.reference)
+    assert sent["text"].startswith(begun.words.rstrip("…"))
 
 
 def test_two_workers_send_one_attempt_once(rig: Rig, make_app: MakeApp, tmp_path: Path) -> None:

@@ -159,7 +159,8 @@ class AttemptReleased(Event):
 class AttemptBegun(Event):
     """From here on a provider may have been called.
 
-    `wording` is the digest of the whole text, `words` its beginning, `reference` the short identity of the message.
+    `wording` is the digest of the whole text, `words` its beginning, `reference` the short identity of the message;
+    `segments` are what an SMS is charged as.
     """
 
     attempt: int
@@ -168,6 +169,7 @@ class AttemptBegun(Event):
     wording: str
     words: str
     reference: str = ""
+    segments: int = 0
     real_at: datetime | None = None
 
 

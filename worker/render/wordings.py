@@ -9,7 +9,7 @@ import hashlib
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +26,7 @@ from worker.dunning.strategy import Step
 from worker.render.errors import WordingError, wording_errors
 from worker.render.facts import FACT_TYPES, Creditor, Letter, facts_for
 from worker.render.local import one_line
-from worker.render.sms_text import gsm_text
+from worker.render.sms_text import gsm_text, sms_segments
 
 _SUBJECT = "Subject:"
 
@@ -37,7 +37,7 @@ class Wording:
 
     `html` is "" unless it is an email; `subject` is "" unless it is an email or a task (its title). `words` are the
     first words a person would recognise: one line of at most 160 characters. `digest` (16 hex digits) tells one wording
-    from another.
+    from another. `segments` are what an SMS is charged as; 0 for everything else.
     """
 
     subject: str
@@ -45,6 +45,7 @@ class Wording:
     html: str
     words: str
     digest: str
+    segments: int = 0
 
 
 class _Environment(ImmutableSandboxedEnvironment):
@@ -117,7 +118,10 @@ class Wordings:
         if channel == "task":
             return self._task(place, facts)
         text = one_line(self._text(place, f"{channel}.txt", facts))
-        return _wording(text=gsm_text(text) if channel == "sms" else text)
+        if channel != "sms":
+            return _wording(text=text)
+        text = gsm_text(text)
+        return replace(_wording(text=text), segments=sms_segments(text)[1])
 
     def _email(self, place: _Place, facts: Mapping[str, object]) -> Wording:
         letter = self._letter(place, facts)
