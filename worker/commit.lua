@@ -55,9 +55,9 @@ function guards.free(guard)
     return true
 end
 
--- ["unset", key, field]: the hash has no such field.
-function guards.unset(guard)
-    return redis.call("HEXISTS", KEYS[guard[2]], guard[3]) == 0, guard[3]
+-- ["is", key, field, value]: the hash still says so ("": it has no such field).
+function guards.is(guard)
+    return (redis.call("HGET", KEYS[guard[2]], guard[3]) or "") == guard[4], guard[3]
 end
 
 -- ["length", key, n]: the list has that many entries, as when it was read.

@@ -150,10 +150,14 @@ def _failed_parts(taking: Taking, case: Case, job: FailedJob) -> list[Moved]:
 
 def _holder(taking: Taking, job: ReceivedJob | FailedJob) -> Stored | None:
     """The case that money is about; None for an invoice nobody knows yet. Raises BadJob."""
-    stored = taking.case(job.case) if job.case else taking.case_of_invoice(job.invoice or "")
+    stored = taking.case(job.case) if job.case else _by_invoice(taking, job.invoice)
     if stored and stored.case.currency != job.currency:
         raise BadJob(["currency: not the case's"])
     return stored
+
+
+def _by_invoice(taking: Taking, number: str | None) -> Stored | None:
+    return taking.holders([number]).get(number) if number else None
 
 
 def _keep_for_later(taking: Taking, job: ReceivedJob | FailedJob, amount: Decimal) -> None:
@@ -166,7 +170,6 @@ def _keep_for_later(taking: Taking, job: ReceivedJob | FailedJob, amount: Decima
         "reference": job.reference,
         "means": getattr(job, "means", ""),
     }
-    commit.guard("unset", commit.keys.invoices, number)
     commit.op("RPUSH", key, json.dumps(entry, ensure_ascii=False))
     commit.op("EXPIRE", key, int(EARLY.total_seconds()))
     taking.notes.append("kept 30 days for an invoice that is not known yet")
@@ -214,7 +217,7 @@ def _settled(invoice: Invoice, as_of: datetime) -> Invoice:
 
 
 def _named(taking: Taking, case_id: str | None, number: str | None) -> Stored:
-    stored = taking.case(case_id) if case_id else taking.case_of_invoice(number or "")
+    stored = taking.case(case_id) if case_id else _by_invoice(taking, number)
     if stored is None or (number and stored.case.invoice(number) is None):
         raise BadJob(["invoice: no case of the creditor holds it"])
     return stored

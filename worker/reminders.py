@@ -2,6 +2,7 @@
 
 import json
 from base64 import b32encode
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal
@@ -36,14 +37,15 @@ def remind(taking: Taking, job: ReminderDue) -> None:
     strategy = strategy_of(job, taking.app.config)
     if strategy is None:
         raise BadJob(["debtor.kind: the creditor has no strategy for that kind"])
-    invoices = _news(taking, job)
+    holders = taking.holders([invoice.number for invoice in job.invoices])
+    invoices = _news(taking, job, holders)
     if strategy.group_by == "invoice":
         _refuse_credit_notes(job)
         groups = [(i.number, [i]) for i in invoices]
     else:
         groups = [("", invoices)] if invoices or strategy.driven_by == "jobs" else []
     for group, members in groups:
-        _Group(taking, job, strategy, group).update(members)
+        _Group(taking, job, strategy, group, holders).update(members)
 
 
 def _refuse_credit_notes(job: ReminderDue) -> None:
@@ -52,15 +54,12 @@ def _refuse_credit_notes(job: ReminderDue) -> None:
         raise BadJob([f"invoices.{i}.kind: a credit note has no case of its own (group_by: invoice)" for i in bad])
 
 
-def _news(taking: Taking, job: ReminderDue) -> list[Invoice]:
+def _news(taking: Taking, job: ReminderDue, holders: Mapping[str, Stored]) -> list[Invoice]:
     """The job's invoices of which it knows more than we do."""
-    numbers = [invoice.number for invoice in job.invoices]
-    held_by = taking.app.cases.cases_of_invoices(job.creditor, numbers)
-    cases = taking.app.cases.load_many(job.creditor, held_by.values())
     news = []
     for data in job.invoices:
         stated = data.value(taking.as_of)
-        holder = cases.get(held_by.get(data.number, ""))
+        holder = holders.get(data.number)
         known = holder.case.invoice(data.number) if holder else None
         if holder and known and (why := _old(stated, known, holder)):
             taking.notes.append(why)
@@ -88,8 +87,11 @@ def _keep_movements(stated: Invoice, known: Invoice | None) -> Invoice:
 class _Group:
     """The invoices of one case: the debtor's in one currency, or with `group_by: invoice` a single one."""
 
-    def __init__(self, taking: Taking, job: ReminderDue, strategy: Strategy, group: str) -> None:
+    def __init__(
+        self, taking: Taking, job: ReminderDue, strategy: Strategy, group: str, holders: Mapping[str, Stored]
+    ) -> None:
         self.taking, self.job, self.strategy, self.group = taking, job, strategy, group
+        self.holders = holders
         self.debtor: Debtor = job.debtor.value(taking.app.config.creditors[job.creditor])
         self.currency = job.invoices[0].currency
         self.key = group_of(self.debtor.id, self.currency, group)
@@ -136,14 +138,9 @@ class _Group:
             raise BadJob([f"strategy: the debtor's open case follows {current.case.strategy!r}"])
         if current and self.job.history:
             self.taking.notes.append("history: the case is open already")
-        self._refuse_others_invoices([invoice.number for invoice in invoices])
-
-    def _refuse_others_invoices(self, numbers: list[str]) -> None:
-        """An invoice is in one open case at most: a payment must reach every message about it."""
-        cases = self.taking.app.cases
-        holders = cases.load_many(self.job.creditor, cases.cases_of_invoices(self.job.creditor, numbers).values())
-        own = self.current.case.id if self.current else ""
-        if any(case_id != own and not holder.case.ended for case_id, holder in holders.items()):
+        # An invoice is in one open case at most: a payment must reach every message about it.
+        held_by = [self.holders[i.number].case for i in invoices if i.number in self.holders]
+        if any(not case.ended and (current is None or case.id != current.case.id) for case in held_by):
             raise BadJob(["invoices: one of them is in another open case (another debtor's, or grouped otherwise)"])
 
     def _changes(self, current: Stored, invoices: list[Invoice]) -> list[Event]:

@@ -1,5 +1,6 @@
 """A job on its way in, and what the handlers of all types share."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -45,10 +46,13 @@ class Taking:
             raise BadJob(["case: the creditor has no such case"])
         return stored
 
-    def case_of_invoice(self, number: str) -> Stored | None:
-        """The case that last held the invoice; None for one nobody knows."""
-        case_id = self.app.cases.cases_of_invoices(self.creditor, [number]).get(number)
-        return self.app.cases.load(case_id) if case_id else None
+    def holders(self, numbers: Sequence[str]) -> dict[str, Stored]:
+        """The cases that last held these invoices, by number; the commit is refused if one has moved since."""
+        held_by = self.app.cases.cases_of_invoices(self.creditor, numbers)
+        for number in numbers:
+            self.commit.guard("is", self.commit.keys.invoices, number, held_by.get(number, ""))
+        cases = self.app.cases.load_many(self.creditor, held_by.values())
+        return {number: cases[case_id] for number, case_id in held_by.items() if case_id in cases}
 
 
 def calendar_of(case: Case) -> Calendar:

@@ -10,7 +10,7 @@ from worker.dunning.model import ZERO, Hold
 from worker.jobs import BadJob
 
 from .payloads import fact, reminder
-from .rig import ENQUEUED, MORNING, NUMBER, Rig, at
+from .rig import ENQUEUED, MORNING, NUMBER, HookedCases, Rig, at
 
 
 @pytest.fixture
@@ -48,6 +48,21 @@ def test_an_invoice_may_move_once_its_case_has_ended(rig: Rig) -> None:
     rig.take(fact("case_closed", case=case.id, reason="paid"))
     later = reminder(job_id="later", debtor__id="D-other", as_of=at(15))
     assert rig.take(later).cases
+
+
+def test_a_payment_finds_its_invoice_though_it_moves_at_that_moment(rig: Rig, make_app: MakeApp) -> None:
+    """Between reading where the invoice is and booking the money, another job opens a new case for it."""
+    case = rig.open()
+    rig.take(fact("case_closed", case=case.id, reason="paid"))
+    other = Rig(make_app())
+    rig.app.cases = HookedCases(
+        rig.app.client, lambda: other.take(reminder(job_id="later", debtor__id="D-other", as_of=at(15)))
+    )
+    taken = rig.take(
+        fact("payment_received", job_id="p", as_of=at(16), invoice=NUMBER, amount="1200.50", currency="EUR")
+    )
+    assert taken.cases != (case.id,)
+    assert rig.case(taken.cases[0]).owed() == ZERO
 
 
 @pytest.mark.parametrize("reason", ["paid", "credited"])
