@@ -5,6 +5,7 @@ provider. `Tapped` providers call back before and after each send; a `Tripwire` 
 """
 
 import json
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -161,9 +162,14 @@ class Rig:
 
     def reserve(self, case: Case) -> str:
         """Tick until one attempt is reserved; its id."""
-        self.scheduler.tick()
+        self.tick()
         (attempt,) = self.reserved(case)
         return attempt
+
+    def tick(self) -> int:
+        """One beat, a moment after what came before: the agenda is kept to the millisecond, rounded up."""
+        time.sleep(0.002)
+        return self.scheduler.tick()
 
     def deliver(self, case: Case) -> None:
         """Send what is reserved, as the channel's worker would."""
@@ -173,7 +179,7 @@ class Rig:
     def settle(self, case: Case, rounds: int = 6) -> None:
         """Let scheduler and workers go on until nothing happens at this moment."""
         for _ in range(rounds):
-            self.scheduler.tick()
+            self.tick()
             self.deliver(case)
 
     def jump(self, moment: datetime) -> None:

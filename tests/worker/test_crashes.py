@@ -106,7 +106,7 @@ def test_a_scheduler_that_dies_before_it_enqueues_is_made_up_for(rig: Rig, tmp_p
     case = rig.open()
     first = rig.reserve(case)
     rig.app.broker.client.flushdb()
-    assert rig.scheduler.tick() == 0
+    assert rig.tick() == 0
     rig.lose_leases()
     rig.settle(case)
     deliver(rig.app, first, None)

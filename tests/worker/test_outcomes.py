@@ -88,7 +88,7 @@ def test_the_next_provider_is_tried_at_once(make_app: MakeApp, tmp_path: Path) -
     assert rig.app.providers.route("demo", "email").providers == ("sendgrid", "smtp")
     case = rig.open()
     for _ in range(2):
-        rig.scheduler.tick()
+        rig.tick()
         rig.deliver(case)
     assert [(name, len(tap.messages)) for name, tap in rig.providers.taps.items()] == [("sendgrid", 1), ("smtp", 1)]
     look = rig.next_look(case)

@@ -151,7 +151,7 @@ def test_no_call_begins_after_a_hold_or_a_stop(rig: Rig, tmp_path: Path, job: di
 def test_payments_and_workers_at_once(rig: Rig, make_app: MakeApp, tmp_path: Path) -> None:
     """Twenty cases sent and paid by threads at the same time: no call begins after its payment."""
     cases = [rig.open(job_id=f"j-{n}", debtor__id=f"D-{n}", invoices__0__number=f"F-{n}") for n in range(20)]
-    rig.scheduler.tick()
+    rig.tick()
     attempts = [rig.reserved(case)[0] for case in cases]
     payer = Rig(make_app())
 
