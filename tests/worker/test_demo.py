@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import ROOT
 from worker.app import App, Rehearsal
 from worker.demo import BEGINS, EXAMPLES, OPERATOR, SPEED, playing, running, stage
 from worker.dunning.model import Case
@@ -79,6 +80,14 @@ def test_it_ends_well(shown: Shown) -> None:
     """Exit code 0, nothing on standard error, no colour codes where no terminal is, under a minute of output."""
     assert (shown.process.returncode, shown.process.stderr) == (0, "")
     assert "\x1b" not in shown.process.stdout
+
+
+def test_it_prints_what_the_readme_shows(shown: Shown) -> None:
+    """Every line of the README's excerpt, to the word; the minute may differ."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (excerpt,) = re.findall(r"^```text\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
+    printed = {re.sub(r" \d\d:\d\d ", " ", line) for line in shown.process.stdout.splitlines()}
+    assert {re.sub(r" \d\d:\d\d ", " ", line) for line in excerpt.splitlines()} <= printed
 
 
 def test_one_pays_after_the_first_reminder(shown: Shown) -> None:
