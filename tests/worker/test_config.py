@@ -79,14 +79,21 @@ def test_nothing_formal_leaves_without_a_person(shipped: Config) -> None:
 
 
 def test_shipped_strategies_are_polite(shipped: Config) -> None:
-    """Three days between contacts, nobody chased for less than 10, tone never falling, first contact without claim."""
-    for strategy in shipped.strategies.values():
+    """Three days between contacts, nobody chased for less than 10, tone never falling, first contact without claim.
+
+    But for those who have refused: their strategy must be named by a job, and begins with what a person approves.
+    """
+    for name, strategy in shipped.strategies.items():
         tones = [step.tone for step in strategy.steps]
         assert tones == sorted(tones)
-        assert tones[0] == 0
-        assert strategy.steps[0].pre_due
-        assert strategy.contact.min_gap_days == 3
+        assert strategy.contact.min_gap_days >= 3
         assert strategy.min_amount == Decimal(10)
+        if name == "direct_notice":
+            assert strategy.steps[0].approval
+            assert not any(name in creditor.strategies.values() for creditor in shipped.creditors.values())
+        else:
+            assert tones[0] == 0
+            assert strategy.steps[0].pre_due
 
 
 def test_a_call_by_a_person_is_for_amounts_worth_it(shipped: Config) -> None:
@@ -105,7 +112,7 @@ def test_the_demo_creditor_is_complete(shipped: Config) -> None:
     assert demo.iban == "FR7630006000011234567890189"
     assert set(demo.help) == {"fr", "en"}
     assert shipped.strategy_for("demo", "business") is shipped.strategies["b2b"]
-    assert shipped.strategy_for("demo", "public") is None
+    assert shipped.strategy_for("demo", "public") is shipped.strategies["public"]
     assert shipped.providers_for("demo", "email") == ("sendgrid", "smtp")
     assert shipped.providers["outbox"].kind == "outbox"
 

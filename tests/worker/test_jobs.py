@@ -1,5 +1,6 @@
 """What upstream may send: complete jobs pass in canonical form, faults are named without repeating anybody's data."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -95,7 +96,6 @@ REFUSED = [
     ({"debtor__name": "a\nb"}, "debtor.name: has control characters"),
     ({"debtor__name": "\ud800"}, "debtor.name: not a text in UTF-8"),
     ({"debtor__kind": "busines"}, "debtor.kind: not one of: 'business', 'consumer' or 'public'"),
-    ({"debtor__kind": "public"}, "debtor.kind: the creditor has no strategy for that kind"),
     ({"debtor__locale": "de_DE"}, "debtor.locale: not a language there is wording for (expected one of: fr, en)"),
     ({"debtor__locale": "xx"}, "debtor.locale: not a locale"),
     ({"debtor__timezone": "Europe/Pariss"}, "debtor.timezone: not a time zone; did you mean 'Europe/Paris'?"),
@@ -120,6 +120,15 @@ REFUSED = [
     ({"invoices__0__payment_url": "https://me:pw@shop.fr"}, "invoices.0.payment_url: not a web address"),
     ({"invoices__0__subject": "{# x #}"}, "invoices.0.subject: looks like a template"),
 ]  # fmt: skip
+
+
+def test_a_kind_of_debtor_without_a_strategy_is_refused(config: Config) -> None:
+    """The creditor has not said how public buyers are to be chased, so nobody guesses."""
+    creditor = config.creditors["demo"]
+    known = {kind: name for kind, name in creditor.strategies.items() if kind != "public"}
+    narrow = creditor.model_copy(update={"strategies": known})
+    with pytest.raises(BadJob, match="debtor.kind: the creditor has no strategy for that kind"):
+        parse(reminder(debtor__kind="public"), replace(config, creditors={"demo": narrow}))
 
 
 @pytest.mark.parametrize(("changes", "says"), REFUSED)

@@ -1,6 +1,8 @@
-"""`relance check`, `status`, `pause`, `resume`: is it right, how is it, stop."""
+"""`relance check`, `ladder`, `status`, `pause`, `resume`: is it right, what will it do, how is it, stop."""
 
 import os
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,7 +21,7 @@ Strategy = Annotated[str | None, typer.Option(help="Only cases under this strate
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this family."""
-    for command in (check, status, pause, resume):
+    for command in (check, ladder, status, pause, resume):
         app.command()(command)
 
 
@@ -57,6 +59,35 @@ def _notices(loaded: "Config") -> dict[str, tuple[str, ...]]:
     """A fallback can send any step by any channel, so every notice must have words for each."""
     steps = [step for strategy in loaded.strategies.values() for step in strategy.steps]
     return {step.notice: ("email", "sms", "voice", "task") for step in steps if step.notice}
+
+
+def ladder(
+    name: Annotated[str, typer.Argument(metavar="STRATEGY", help="A file in strategies/, without its ending.")],
+    due: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="The due date of the example.")],
+    amount: Annotated[str, typer.Option(help="What is owed.")] = "1000",
+    as_json: Json = False,
+) -> None:
+    """Print a strategy's steps with the dates they would have for an invoice that nobody answers. Needs no store."""
+    from worker import config
+    from worker.config.environment import environment
+    from worker.operations import NotPossible
+    from worker.plan import example
+
+    loaded = config.load(environment(os.environ).config, os.environ)
+    demand_known(name, loaded.strategies)
+    try:
+        found = example(loaded, name, due_on=due.date(), amount=Decimal(amount))
+    except InvalidOperation:
+        raise NotPossible(f"{amount!r} is not an amount") from None
+    except ValueError as error:
+        raise NotPossible(str(error)) from None
+    if as_json:
+        print_json(found)
+        return
+    rows = [
+        (r.on.strftime("%a %Y-%m-%d"), r.step, r.tone, ", ".join(r.channels), r.deadline or "", r.note) for r in found
+    ]
+    print_table(("date", "step", "tone", "channels", "pay by", ""), rows, "No step would be taken.")
 
 
 def status(as_json: Json = False) -> None:

@@ -21,6 +21,17 @@ from .conftest import Relance
 TWILIO = {"TWILIO_ACCOUNT_SID": "AC" + "0" * 32, "TWILIO_AUTH_TOKEN": "t", "TWILIO_BASE_URL": "http://127.0.0.1:9"}
 NOWHERE: dict[str, Any] = {"REDIS_URL": None, "BROKER_URL": None}
 
+# ---- ladder
+
+
+def test_a_ladder_is_printed_with_the_dates_of_an_example(relance: Relance) -> None:
+    """Without a store: one line a step, for people and for programs; what cannot be is said."""
+    text = relance.says("ladder", "direct_notice", "--due", "2026-03-31", **NOWHERE)
+    assert text.splitlines()[1] == "Wed 2026-04-01\tformal_notice\t4\temail, task\t2026-04-09\tneeds approval"
+    found = json.loads(relance.says("ladder", "b2b", "--due", "2026-03-31", "--json", **NOWHERE))
+    assert found[0]["step"] == "courtesy"
+
+
 # ---- check
 
 
