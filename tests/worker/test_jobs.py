@@ -127,7 +127,7 @@ def test_a_kind_of_debtor_without_a_strategy_is_refused(config: Config) -> None:
     creditor = config.creditors["demo"]
     known = {kind: name for kind, name in creditor.strategies.items() if kind != "public"}
     narrow = creditor.model_copy(update={"strategies": known})
-    with pytest.raises(BadJob, match="debtor.kind: the creditor has no strategy for that kind"):
+    with pytest.raises(BadJob, match=r"debtor\.kind: the creditor has no strategy for that kind"):
         parse(reminder(debtor__kind="public"), replace(config, creditors={"demo": narrow}))
 
 
