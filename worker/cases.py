@@ -284,7 +284,7 @@ class Cases:
         return {number: case_id for number, case_id in zip(numbers, found, strict=True) if case_id}
 
     def latest_of_group(self, creditor: str, group: str) -> str | None:
-        """The latest case of a group (see `intake.group_of`), open or ended."""
+        """The latest case of a group (see `reminders.group_of`), open or ended."""
         return cast("str | None", self.client.hget(Keys(creditor).groups, group))
 
     def early_payments(self, creditor: str, invoices: Sequence[str]) -> dict[str, list[str]]:

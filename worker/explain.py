@@ -49,7 +49,7 @@ HOLD_WORDS = {
 class Explanation:
     """`state` is waiting, held, paused, in_flight, due or ended; `next` the step that comes next ("" if none).
 
-    `at` says when (None: when a fact arrives), `why` is in words.
+    `at` says when (None: when a fact arrives), `why` is in words. `tasks` are those people have not done yet.
     """
 
     case: str
@@ -58,6 +58,7 @@ class Explanation:
     at: datetime | None
     why: str
     not_sent: tuple[str, ...]
+    tasks: tuple[str, ...] = ()
 
 
 def explain(app: App, seen: Seen, now: datetime) -> Explanation:
@@ -67,10 +68,10 @@ def explain(app: App, seen: Seen, now: datetime) -> Explanation:
     unsent = (*held_invoices(case), *not_sent(case))
     if strategy is None and not case.ended:
         gone = f"its strategy, {case.strategy!r}, is not configured any more"
-        return Explanation(case.id, "held", "", None, gone, unsent)
+        return Explanation(case.id, "held", "", None, gone, unsent, case.tasks)
     decision = decide(case, strategy, now, app.around(seen)) if strategy else Wait("ended")
     state, step, at = _state(decision)
-    return Explanation(case.id, state, step, at, in_words(case, decision), unsent)
+    return Explanation(case.id, state, step, at, in_words(case, decision), unsent, case.tasks)
 
 
 def _state(decision: Decision) -> tuple[str, str, datetime | None]:

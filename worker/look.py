@@ -1,6 +1,6 @@
 """One look at a case: what the rules decide becomes events, and the time of the next look.
 
-`follow` is pure; the scheduler and `sending` commit what it returns.
+`follow` is pure; the scheduler commits what it returns. `keep_in_step` serves everybody who commits events.
 """
 
 import json
@@ -12,8 +12,10 @@ from worker.cases import Commit, Seen, millis
 from worker.dunning.contact import start_of_day
 from worker.dunning.decision import Around, End, HandOver, Lapse, PlaceHold, Remind, Skip, Wait
 from worker.dunning.events import (
+    AttemptRejected,
     AttemptReleased,
     AttemptReserved,
+    AttemptUnavailable,
     AttemptUncertain,
     CaseEnded,
     Event,
@@ -33,6 +35,9 @@ from worker.dunning.view import local_today, run_key
 
 #: How long a reserved message may wait for its worker (real time) before it is reserved anew.
 RESERVE_LEASE = timedelta(seconds=60)
+
+#: How the id of the task to hand the file over ends.
+HANDOVER = ".handover"
 
 #: How long a debtor's contacts are remembered: longer than any cap looks back.
 CONTACTS_KEPT = timedelta(days=400)
@@ -132,32 +137,54 @@ def write(seen: Seen, outlook: Outlook, strategy: Strategy, now: datetime) -> Co
     case = outlook.case
     commit = Commit(case.creditor)
     commit.change(seen.stored, [*outlook.events, *withdraw_tasks(commit, case, outlook.events, now)])
-    log_contacts(commit, case, outlook.events, now)
+    keep_in_step(commit, case, outlook.events, now)
     if outlook.remind:
         _guard_gap(commit, seen.case, outlook.remind, strategy, now)
-    for event in outlook.events:
-        if isinstance(event, AttemptUncertain):
-            mark_uncertain(commit, case, event)
-        elif isinstance(event, TaskOpened):
-            open_task(commit, case, event)
     settle_agenda(commit, case, outlook.wait, now)
     if outlook.wait:
         announce(commit, seen.stored.version, case, outlook.wait, now)
     return commit
 
 
-def open_task(commit: Commit, case: Case, event: TaskOpened) -> None:
-    """Put it on the list of what people are to do."""
-    entry = {"case": case.id, "kind": event.kind, "title": event.title, "text": event.text, "at": event.at.isoformat()}
-    commit.op("HSET", commit.keys.tasks, event.task, json.dumps(entry, ensure_ascii=False))
+def keep_in_step(commit: Commit, case: Case, events: Iterable[Event], now: datetime) -> None:
+    """What goes with events besides the case: the debtor's contacts, the lists of tasks and of uncertain attempts."""
+    for event in events:
+        match event:
+            case AttemptReserved():
+                _log_contact(commit, case, event, now)
+            case AttemptReleased() | AttemptRejected() | AttemptUnavailable():
+                _forget_contact(commit, case, event.attempt)
+            case AttemptUncertain():
+                commit.op("ZADD", commit.keys.uncertain, millis(now), attempt_id(case, event.attempt))
+            case TaskOpened():
+                fields = {"kind": event.kind, "title": event.title, "text": event.text, "at": event.at.isoformat()}
+                entry = json.dumps({"case": case.id, **fields}, ensure_ascii=False)
+                commit.op("HSET", commit.keys.tasks, event.task, entry)
+
+
+def _log_contact(commit: Commit, case: Case, event: AttemptReserved, now: datetime) -> None:
+    """A reservation counts as a contact, until it turns out that nothing was sent."""
+    if event.channel == "task":
+        return
+    key, member = commit.keys.contacts(case.id), f"{run_key(case.id, event.step, event.anchor)}|{event.channel}"
+    commit.op("ZADD", key, millis(now), member)
+    commit.op("ZREMRANGEBYSCORE", key, "-inf", millis(now - CONTACTS_KEPT))
+
+
+def _forget_contact(commit: Commit, case: Case, attempt: int) -> None:
+    """The message was surely not sent: it is no contact."""
+    found = case.find_attempt(attempt)
+    if found:
+        run, send = found
+        member = f"{run_key(case.id, run.step, run.anchor)}|{send.channel}"
+        commit.op("ZREM", commit.keys.contacts(case.id), member)
 
 
 def withdraw_tasks(commit: Commit, case: Case, events: Iterable[Event], now: datetime) -> list[Event]:
     """Once a case has ended nobody is to call or write any more; handing the file over is what an end may ask for."""
     if not any(isinstance(event, CaseEnded | HandedOver) for event in events):
         return []
-    sends = [send for run in case.runs for send in run.sends if send.channel == "task" and send.status == "accepted"]
-    tasks = tuple(attempt_id(case, send.attempt) for send in sends)
+    tasks = tuple(task for task in case.tasks if not task.endswith(HANDOVER))
     if not tasks:
         return []
     commit.op("HDEL", commit.keys.tasks, *tasks)
@@ -175,7 +202,7 @@ def failure(seen: Seen, at: datetime, place: str, *first: Event) -> Commit:
         events = (*events, HoldPlaced(at=at, hold=Hold(reason="error", since=at, note=place)))
     commit = Commit(seen.case.creditor)
     case = commit.change(seen.stored, events)
-    log_contacts(commit, case, events, at)
+    keep_in_step(commit, case, events, at)
     commit.unlease(case.id)
     if not given_up:
         commit.look_at(case.id, at + FAILURE_PAUSE)
@@ -204,27 +231,6 @@ def announce(commit: Commit, version: int, case: Case, wait: Wait, now: datetime
     commit.announce(case.id, version, "NextLook", at=now.isoformat(), **fields, **until)
 
 
-def log_contacts(commit: Commit, case: Case, events: tuple[Event, ...], now: datetime) -> None:
-    """Keep the debtor's contact log in step: a reservation counts, until it turns out that nothing was sent."""
-    key = commit.keys.contacts(case.id)
-    for event in events:
-        if isinstance(event, AttemptReserved) and event.channel != "task":
-            member = f"{run_key(case.id, event.step, event.anchor)}|{event.channel}"
-            commit.op("ZADD", key, millis(now), member)
-            commit.op("ZREMRANGEBYSCORE", key, "-inf", millis(now - CONTACTS_KEPT))
-        elif isinstance(event, AttemptReleased):
-            forget_contact(commit, case, event.attempt)
-
-
-def forget_contact(commit: Commit, case: Case, attempt: int) -> None:
-    """The message was surely not sent: it is no contact."""
-    found = case.find_attempt(attempt)
-    if found:
-        run, send = found
-        member = f"{run_key(case.id, run.step, run.anchor)}|{send.channel}"
-        commit.op("ZREM", commit.keys.contacts(case.id), member)
-
-
 def _guard_gap(commit: Commit, before: Case, remind: Remind, strategy: Strategy, now: datetime) -> None:
     """No other case of the debtor may have been reserved within the gap since we read; a step half said may go on."""
     run = before.run(remind.step.name, remind.anchor)
@@ -235,9 +241,3 @@ def _guard_gap(commit: Commit, before: Case, remind: Remind, strategy: Strategy,
     since = int(start_of_day(first, zone).timestamp() * 1000)
     prefix = run_key(before.id, remind.step.name, remind.anchor) + "|"
     commit.guard("quiet", commit.keys.contacts(before.id), since, prefix)
-
-
-def mark_uncertain(commit: Commit, case: Case, event: AttemptUncertain) -> None:
-    """Put it where `status` and the operator find it."""
-    score = int(event.at.timestamp() * 1000)
-    commit.op("ZADD", commit.keys.uncertain, score, attempt_id(case, event.attempt))

@@ -1,7 +1,7 @@
 """case + step + channel -> the message that leaves: its words, its addresses, its identity."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from hashlib import blake2b
 
 from channels.base import ConfigurationError, Message
@@ -87,13 +87,19 @@ def wording_of(app: App, case: Case, step: Step, anchor: str, channel: str, at: 
         deadline=run.deadline if run else None,
         firmer=bool(run and run.firmer),
         reference=reference_of(case.id, anchor, step.name, channel),
-        earlier=[
-            (local_today(case, before.at), send.channel)
-            for before in case.runs
-            for send in before.sends
-            if send.status == "accepted" and send.channel != "task" and before.step != step.name
-        ],
+        earlier=_earlier(case, step, anchor, {invoice.number for invoice in listed}),
     )
+
+
+def _earlier(case: Case, step: Step, anchor: str, numbers: set[str]) -> list[tuple[date, str]]:
+    """When, and on which channel, the debtor was written to or called about any of these invoices before."""
+    about = [run for run in case.runs if numbers & {run.anchor, *run.covers}]
+    return [
+        (local_today(case, run.at), send.channel)
+        for run in about
+        for send in run.sends
+        if send.status == "accepted" and send.channel != "task" and (run.step, run.anchor) != (step.name, anchor)
+    ]
 
 
 def _address(case: Case, channel: str, creditor: Creditor) -> str:

@@ -26,7 +26,7 @@ from worker.dunning.events import (
 from worker.dunning.ladder import decide
 from worker.dunning.model import Case, Hold, Send, StepRun, attempt_id, parse_attempt_id
 from worker.logs import place_of
-from worker.look import announce, forget_contact, mark_uncertain, open_task, settle_agenda
+from worker.look import announce, keep_in_step, settle_agenda
 from worker.messages import NothingToSay, prepare
 from worker.store import until_it_answers
 
@@ -47,7 +47,7 @@ class _Known:
 
 
 def record(app: App, attempt: str, outcome: Outcome, now: datetime, by: str = "") -> bool:
-    """Store the outcome; returns when it is stored (True) or something stronger was known already (False)."""
+    """Store the outcome; returns when it is stored (True), or known, or of no attempt we know (False)."""
     case_id, number = parse_attempt_id(attempt)
 
     def store() -> bool:
@@ -78,13 +78,7 @@ def _commit(app: App, known: _Known, outcome: Outcome) -> Commit:
     commit = Commit(known.seen.case.creditor)
     case = commit.change(known.seen.stored, events)
     commit.op("ZREM", commit.keys.uncertain, attempt_id(case, known.send.attempt))
-    for event in events:
-        if isinstance(event, TaskOpened):
-            open_task(commit, case, event)
-        elif isinstance(event, AttemptUncertain):
-            mark_uncertain(commit, case, event)
-        elif isinstance(event, AttemptRejected | AttemptUnavailable):
-            forget_contact(commit, case, known.send.attempt)
+    keep_in_step(commit, case, events, known.now)
     wait = _wait(app, case, known)
     settle_agenda(commit, case, wait, known.now)
     if wait:

@@ -19,7 +19,7 @@ from worker.codec import UnreadableCase
 from worker.dunning.decision import HandOver
 from worker.dunning.events import TaskOpened
 from worker.logs import place_of
-from worker.look import Outlook, failure, follow, write
+from worker.look import HANDOVER, Outlook, failure, follow, write
 from worker.messages import wording_of
 from worker.queues import Queues, send_message
 from worker.store import AWAY
@@ -137,7 +137,7 @@ class Scheduler:
         """A person is told to hand the file over, with the words for it."""
         wording = wording_of(self.app, outlook.case, handed.step, handed.anchor, "task", at)
         task = TaskOpened(
-            at=at, task=f"{outlook.case.id}.handover", kind="handover", title=wording.subject, text=wording.text
+            at=at, task=f"{outlook.case.id}{HANDOVER}", kind="handover", title=wording.subject, text=wording.text
         )
         return Outlook((*outlook.events, task), outlook.case, outlook.wait, outlook.remind, handed)
 

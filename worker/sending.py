@@ -19,7 +19,7 @@ from worker.dunning.events import AttemptBegun, AttemptReleased
 from worker.dunning.ladder import may_send
 from worker.dunning.model import Send, StepRun, attempt_id, parse_attempt_id
 from worker.logs import place_of
-from worker.look import failure, forget_contact, settle_agenda
+from worker.look import failure, keep_in_step, settle_agenda
 from worker.messages import NothingToSay, Prepared, prepare
 from worker.outcomes import Outcome, record
 from worker.store import AWAY
@@ -179,8 +179,9 @@ def release(app: App, trying: Try, why: str) -> None:
     """Give the reservation back: nobody has called. The case is looked at again."""
     case, number = trying.seen.case, trying.send.attempt
     commit = Commit(case.creditor)
-    forget_contact(commit, case, number)
-    after = commit.change(trying.seen.stored, [AttemptReleased(at=trying.now, attempt=number, why=why)])
+    released = AttemptReleased(at=trying.now, attempt=number, why=why)
+    after = commit.change(trying.seen.stored, [released])
+    keep_in_step(commit, after, [released], trying.now)
     pause = RELEASE_PAUSE if why == "configuration changed" else timedelta()
     settle_agenda(commit, after, None, trying.now + pause)
     try:

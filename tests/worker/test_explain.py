@@ -182,3 +182,11 @@ def test_a_strategy_that_is_gone_is_told(make_app: MakeApp, tmp_path: Path) -> N
 def test_every_hold_has_its_words() -> None:
     """No operator reads a code."""
     assert set(HOLDS) - set(HOLD_WORDS) == set()
+
+
+def test_what_people_have_not_done_yet_is_told(rig: Rig) -> None:
+    """Before somebody approves the notice they should know that the call was never made."""
+    case = rig.open(invoices__0__due_on="2026-03-10", history={"last_step": "second_call", "on": "2026-03-30"})
+    rig.jump(MORNING + timedelta(days=9))
+    rig.settle(case)
+    assert explained(rig.app, case).tasks == (f"{case.id}.1",)

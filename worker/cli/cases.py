@@ -134,6 +134,8 @@ def explain(case_id: CaseId, as_json: Json = False) -> None:
         typer.echo(f"  when: {local(seen.case, found.at)}, as things stand")
     for line in found.not_sent:
         typer.echo(f"  not sent: {line}")
+    for task in found.tasks:
+        typer.echo(f"  to do by a person: {task}")
 
 
 def approve(

@@ -27,32 +27,47 @@ def add_to(app: typer.Typer) -> None:
 
 def check(as_json: Json = False) -> None:
     """Validate all configuration, cross references and templates; say who carries what. Needs no store."""
-    from worker import config
     from worker.app import TEMPLATES
-    from worker.config.environment import environment
     from worker.providers import Providers
     from worker.render import Wordings
     from worker.render.check import check as check_wording
     from worker.status import routes
 
-    try:
-        loaded = config.load(environment(os.environ).config, os.environ)
-    except config.ConfigError as error:
-        if as_json:
-            print_json({"problems": error.problems})
-        raise
-    problems = check_wording(Wordings(TEMPLATES), _notices(loaded), ("fr", "en"), loaded.creditors)
-    found = routes(loaded, Providers(loaded, os.environ))
+    loaded = _loaded(as_json)
+    providers = Providers(loaded, os.environ)
+    wording = check_wording(Wordings(TEMPLATES), _notices(loaded), ("fr", "en"), loaded.creditors)
+    broken = [f"providers.{name}: cannot work: {says}" for name, says in providers.faults().items()]
+    found = routes(loaded, providers)
     if as_json:
-        print_json({"config": loaded.digest, "problems": problems, "routes": found})
+        print_json({"config": loaded.digest, "problems": wording + broken, "routes": found})
     else:
-        for line in problems:
+        for line in wording + broken:
             typer.echo(line, err=True)
         for line in found:
             typer.echo(line)
-        typer.echo(f"configuration {loaded.digest}: {len(problems)} problems in the wording")
-    if problems:
+        typer.echo(_verdict(loaded.digest, len(wording), len(broken)))
+    if wording or broken:
         raise typer.Exit(1)
+
+
+def _loaded(as_json: bool) -> "Config":
+    """The configuration as it is here. Faults are an answer too, and leave as JSON where that was asked for."""
+    from channels.base import ConfigurationError
+    from worker import config
+    from worker.config.environment import environment
+
+    try:
+        return config.load(environment(os.environ).config, os.environ)
+    except (config.ConfigError, ConfigurationError) as error:
+        problems = error.problems if isinstance(error, config.ConfigError) else [str(error)]
+        if as_json:
+            print_json({"problems": problems})
+        raise config.ConfigError(problems) from None
+
+
+def _verdict(digest: str, wording: int, broken: int) -> str:
+    said = f"configuration {digest}: {wording} problem{'' if wording == 1 else 's'} in the wording"
+    return f"{said}, {broken} provider{'' if broken == 1 else 's'} cannot work" if broken else said
 
 
 def _notices(loaded: "Config") -> dict[str, tuple[str, ...]]:

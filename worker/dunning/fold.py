@@ -233,8 +233,13 @@ def _uncertain(case: Case, event: AttemptUncertain) -> Case:
     return _set_send(case, event.attempt, send)
 
 
-def _unchanged(case: Case, _: Event) -> Case:
-    return case
+def _open_task(case: Case, event: TaskOpened) -> Case:
+    return replace(case, tasks=(*case.tasks, event.task))
+
+
+def _close_tasks(case: Case, event: TaskDone | TasksWithdrawn) -> Case:
+    closed = event.tasks if isinstance(event, TasksWithdrawn) else (event.task,)
+    return replace(case, tasks=tuple(task for task in case.tasks if task not in closed))
 
 
 def _hand_over(case: Case, event: HandedOver) -> Case:
@@ -269,9 +274,9 @@ _CHANGES: dict[type[Event], Callable[[Case, Any], Case]] = {
     AttemptRejected: _reject,
     AttemptUnavailable: _unavailable,
     AttemptUncertain: _uncertain,
-    TaskOpened: _unchanged,
-    TaskDone: _unchanged,
-    TasksWithdrawn: _unchanged,
+    TaskOpened: _open_task,
+    TaskDone: _close_tasks,
+    TasksWithdrawn: _close_tasks,
     HandedOver: _hand_over,
     CaseEnded: _end,
     LookFailed: _fail,

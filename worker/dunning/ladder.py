@@ -20,7 +20,7 @@ has no step left                          held `ladder_done`
 
 from datetime import date, datetime, timedelta
 
-from worker.dunning.contact import forward, gap_ends, start_of_day
+from worker.dunning.contact import add_business_days, forward, gap_ends, start_of_day
 from worker.dunning.decision import Around, Decision, End, HandOver, Lapse, PlaceHold, Remind, Skip, Wait
 from worker.dunning.model import ZERO, Case, Hold, StepRun
 from worker.dunning.reach import extended, plan_for, refused, retry_at, to_do
@@ -184,14 +184,22 @@ def _remind(
     ready = tuple(channel for channel in free if opens[channel] <= view.now)
     if not ready:
         return Wait("window", min(opens.values()), step.name)
-    return Remind(step, anchor, covers, _deadline(view, step), ready, plan)
+    return Remind(step, anchor, covers, _deadline(view, step, anchor), ready, plan)
 
 
-def _deadline(view: View, step: Step) -> date | None:
-    """The date the message asks payment by: never on a day on which nobody can pay."""
-    if step.deadline is None:
+def _deadline(view: View, step: Step, anchor: str) -> date | None:
+    """The date the message asks payment by: never on a day on which nobody can pay, never just "soon".
+
+    A claim that gives no time of its own recalls the date given before, or gives three business days once that has
+    passed. Before the due date there is none but the due date; a person who calls agrees on one.
+    """
+    if step.deadline is not None:
+        return forward(view.today + timedelta(days=step.deadline), view.around.calendar)
+    if step.pre_due or all(channel == "task" for channel in step.channels):
         return None
-    return forward(view.today + timedelta(days=step.deadline), view.around.calendar)
+    given = [run.deadline for run in view.runs() if run.deadline and anchor in (run.anchor, *run.covers)]
+    latest = max(given, default=view.today)
+    return latest if latest > view.today else add_business_days(view.today, 3, view.around.calendar)
 
 
 def _unfinished(view: View) -> Decision | None:

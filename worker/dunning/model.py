@@ -167,7 +167,8 @@ class Case:
     maps a channel to why the debtor's address for it cannot be used. `approved` are the steps a person has approved and
     by whom, for the claim whose oldest invoice is `approved_for`. `credit` is a job not yet spent (`driven_by: jobs`).
     `firmer` is set by a broken promise: the next step's tone rises by one. `failures` counts exceptions since a message
-    last left, or an operator last released it. `debtor_as_of`: when upstream's books last spoke of the debtor.
+    last left, or an operator last released it. `tasks` are those people have not done yet. `debtor_as_of`: when
+    upstream's books last spoke of the debtor.
     """
 
     id: str
@@ -188,6 +189,7 @@ class Case:
     credit: bool = False
     firmer: bool = False
     failures: int = 0
+    tasks: tuple[str, ...] = ()
     ended: Ended | None = None
 
     def invoice(self, number: str) -> Invoice | None:

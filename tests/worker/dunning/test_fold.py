@@ -188,11 +188,19 @@ def test_failures_are_counted_until_something_leaves_or_somebody_releases_the_ca
     assert apply(case, HoldReleased(at=NOW, reason="error")).failures == 0
 
 
-def test_a_reopened_case_is_open_and_tasks_change_nothing() -> None:
-    """What people are to do is kept elsewhere; a payment that came back takes the case up again."""
+def test_a_case_knows_what_people_have_not_done_yet() -> None:
+    """A task is open until it is done or withdrawn; what was done is not withdrawn again."""
     case = opened().case
-    assert apply(case, TaskOpened(at=NOW, task="t", kind="k", title="", text="")) == case
-    assert apply(case, TaskDone(at=NOW, task="t", by="x")) == case
+    for task in ("t-1", "t-2", "t-3"):
+        case = apply(case, TaskOpened(at=NOW, task=task, kind="k", title="", text=""))
+    case = apply(case, TaskDone(at=NOW, task="t-1", by="x"))
+    assert case.tasks == ("t-2", "t-3")
+    assert apply(case, events.TasksWithdrawn(at=NOW, tasks=("t-2", "t-3"))).tasks == ()
+
+
+def test_a_reopened_case_is_open() -> None:
+    """A payment that came back takes the case up again."""
+    case = opened().case
     ended = apply(case, CaseEnded(at=NOW, reason="paid"))
     assert ended.ended
     assert apply(ended, CaseReopened(at=NOW, reason="bounced")) == case

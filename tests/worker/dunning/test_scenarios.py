@@ -73,7 +73,10 @@ def test_the_holidays_of_may_squeeze_the_steps_but_never_below_the_gap() -> None
     deadlines = {run.step: run.deadline.isoformat() for run in story.case.runs if run.deadline}
     assert deadlines == {
         "first_reminder": "2026-05-11",
+        "sms_reminder": "2026-05-11",  # recalled
+        "call": "2026-05-15",  # that day has come, so three more for the bank, Ascension not counted
         "second_reminder": "2026-05-26",
+        "second_call": "2026-05-26",
         "formal_notice": "2026-06-04",
         "last_word": "2026-06-15",
     }
