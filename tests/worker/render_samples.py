@@ -34,7 +34,7 @@ class Contact:
     """Who answers."""
 
     name: str = "Comptabilité"
-    phone: str = "+33162001234"
+    phone: str = "+33199001234"
     email: str = "compta@atelier.example"
     hours: str = "9 h - 18 h"
 
@@ -50,7 +50,7 @@ class Creditor:
     country: str = "FR"
     contact: Contact = field(default_factory=Contact)
     iban: str | None = "FR7630006000011234567890189"
-    bic: str | None = "AGRIFRPP"
+    bic: str | None = "DEMOFRPP"
     help: Mapping[str, str] = field(
         default_factory=lambda: {"fr": "Un service social peut vous aider.", "en": "A local advice desk can help."}
     )
@@ -76,10 +76,21 @@ def invoices(count: int) -> list[Invoice]:
     return [invoice(nth) for nth in range(1, count + 1)]
 
 
-def case(kind: DebtorKind = "business", locale: str = "fr_FR", name: str = "Client Exemple", **changes: object) -> Case:
+def credit_note(amount: Decimal = Decimal(200)) -> Invoice:
+    """Credit note F-2026-099, 200.00 unless told otherwise."""
+    return invoice(99, kind="credit_note", amount=amount, stated=amount)
+
+
+def case(
+    kind: DebtorKind = "business",
+    locale: str = "fr_FR",
+    name: str = "Client Exemple",
+    phone: str | None = "+33639981234",
+    **changes: object,
+) -> Case:
     """A case of that kind of debtor, in euros unless `currency` says otherwise."""
     debtor = Debtor(
-        id="C-1042", name=name, kind=kind, locale=locale, timezone="Europe/Paris", country="FR", phone="+33612345678"
+        id="C-1042", name=name, kind=kind, locale=locale, timezone="Europe/Paris", country="FR", phone=phone
     )
     facts: dict[str, object] = {"currency": "EUR", **changes}
     opened = datetime(2026, 4, 2, tzinfo=UTC)

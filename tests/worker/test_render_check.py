@@ -57,6 +57,12 @@ def spoil(path: Path, old: str, new: str) -> int:
             "{{ 'long ' * 60 }}{{ say.sms_end() }}{% endif %}",
             "templates: nudge by sms in fr_FR: takes more than 2 segments",
         ),
+        (
+            "fr/nudge/sms.txt",
+            "{{ say.sms_end() }}{% endif %}",
+            "{{ 'long ' * 10 }}{{ say.sms_end() }}{% endif %}",
+            "templates: nudge by sms in fr_FR: has no room for a payment link of 65 characters",
+        ),
     ],
 )
 def test_a_fault_that_only_some_debtors_would_meet_is_found(

@@ -12,12 +12,11 @@ from worker.dunning.model import Case, Debtor, DebtorKind, Invoice, InvoiceKind
 from worker.dunning.strategy import Step
 from worker.render.errors import WordingError
 from worker.render.sms_text import sms_segments
-from worker.render.wordings import Wording, Wordings
+from worker.render.wordings import MAX_SEGMENTS, Wording, Wordings
 
 _DUE = date(2026, 4, 1)
 _TODAY = date(2026, 4, 16)
 _REFERENCE = "K7Q2MX"
-_MAX_SEGMENTS = 2
 
 Choice = Literal["full", "links", "bare"]
 
@@ -28,7 +27,7 @@ _SIZES: tuple[tuple[int, Choice], ...] = ((1, "full"), (1, "bare"), (2, "links")
 @dataclass(frozen=True, slots=True)
 class _Contact:
     name: str = "Alix Sample"
-    phone: str = "+33162001234"
+    phone: str = "+33199001234"
     email: str = "accounts@creditor.example"
     hours: str = ""
 
@@ -106,8 +105,19 @@ def _faults(sample: _Sample, wording: Wording) -> Iterator[str]:
     if sample.channel == "sms":
         if not wording.text.endswith(_REFERENCE):
             yield "must end with the reference"
-        if sms_segments(wording.text)[1] > _MAX_SEGMENTS:
-            yield f"takes more than {_MAX_SEGMENTS} segments"
+        if sms_segments(wording.text)[1] > MAX_SEGMENTS:
+            yield f"takes more than {MAX_SEGMENTS} segments"
+        elif sample.count == 1 and sample.choice != "bare" and not _has_room(wording.text, _link(1)):
+            yield f"has no room for a payment link of {len(_link(1))} characters"
+
+
+def _has_room(text: str, link: str) -> bool:
+    """A link that does not fit is left out, so the text is measured with it."""
+    return link in text or sms_segments(f"{text} {link}")[1] <= MAX_SEGMENTS
+
+
+def _link(number: int) -> str:
+    return f"https://pay.example.com/invoices/{number:032x}"
 
 
 def _render(wordings: Wordings, sample: _Sample) -> Wording:
@@ -134,7 +144,7 @@ def _creditor(name: str, *, full: bool) -> _Creditor:
         registration="SIREN 000 000 000",
         contact=_Contact(hours="9-12"),
         iban="FR7630006000011234567890189",
-        bic="AGRIFRPP",
+        bic="DEMOFRPP",
         help={"fr": "Une aide existe.", "en": "There is help."},
     )
 
@@ -169,6 +179,6 @@ def _invoice(number: int, choice: Choice, kind: InvoiceKind = "invoice") -> Invo
         as_of=datetime(2026, 4, 2, tzinfo=UTC),
         kind=kind,
         subject="Sample work" if choice == "full" else "",
-        payment_url=None if choice == "bare" else f"https://pay.example.com/invoices/{number:032x}",
+        payment_url=None if choice == "bare" else _link(number),
         document_url="https://files.example.com/1" if choice == "full" else None,
     )

@@ -28,6 +28,9 @@ from worker.render.facts import FACT_TYPES, Creditor, Letter, facts_for
 from worker.render.local import one_line
 from worker.render.sms_text import gsm_text, sms_segments
 
+#: What an SMS may cost.
+MAX_SEGMENTS = 2
+
 _SUBJECT = "Subject:"
 
 
@@ -117,11 +120,17 @@ class Wordings:
             return self._email(place, facts)
         if channel == "task":
             return self._task(place, facts)
-        text = one_line(self._text(place, f"{channel}.txt", facts))
-        if channel != "sms":
-            return _wording(text=text)
-        text = gsm_text(text)
-        return replace(_wording(text=text), segments=sms_segments(text)[1])
+        if channel == "sms":
+            return self._sms(place, facts)
+        return _wording(text=one_line(self._text(place, f"{channel}.txt", facts)))
+
+    def _sms(self, place: _Place, facts: Mapping[str, object]) -> Wording:
+        """Without its link where there is no room for it: the number to call remains."""
+        text = gsm_text(one_line(self._text(place, "sms.txt", facts)))
+        segments = sms_segments(text)[1]
+        if segments > MAX_SEGMENTS and facts["pay_url"]:
+            return self._sms(place, {**facts, "pay_url": ""})
+        return replace(_wording(text=text), segments=segments)
 
     def _email(self, place: _Place, facts: Mapping[str, object]) -> Wording:
         letter = self._letter(place, facts)
