@@ -59,7 +59,7 @@ def test_an_email_says_all_there_is_to_know(notice: str, locale: str) -> None:
         lines = invoices(count)
         wording = render(notice, of=case(kind, locale), lines=lines)
         facts = shown(lines, locale)
-        facts += ["Comptabilité", "01 62 00 12 34", "FR76 3000 6000 0112 3456 7890 189", "AGRIFRPP"]
+        facts += ["Comptabilité", "01 99 00 12 34", "FR76 3000 6000 0112 3456 7890 189", "DEMOFRPP"]
         if count > 1:
             facts.append(plain(money(sum(i.amount for i in lines), "EUR", Locale.parse(locale))))  # type: ignore[arg-type]
         for part in (plain(wording.text), plain(wording.html)):
@@ -91,7 +91,7 @@ def test_without_a_link_or_an_account_there_is_a_person(notice: str, locale: str
     lines = [invoice(payment_url=None, subject="")]
     for kind in KINDS:
         text = plain(render(notice, of=case(kind, locale), lines=lines, creditor=bare, deadline=None, earlier=()).text)
-        assert text.count("01 62 00 12 34") >= 2
+        assert text.count("01 99 00 12 34") >= 2
         assert "IBAN" not in text
 
 
@@ -166,7 +166,7 @@ def test_a_second_reminder_tells_what_went_before_and_what_may_follow(locale: st
 @pytest.mark.parametrize("locale", LOCALES)
 def test_nothing_is_said_of_contacts_that_were_not(locale: str) -> None:
     """Without earlier contacts, no sentence claims that there were any."""
-    claims = ("Malgré", "Despite", "Nous vous avons écrit", "in touch about this")
+    claims = ("Malgré", "Despite", "Nous vous avons écrit", "We wrote to you")
     for notice in TONES:
         text = render(notice, of=case(locale=locale), earlier=()).text
         assert [claim for claim in claims if claim in text] == [], notice
@@ -215,9 +215,93 @@ def test_a_task_has_all_a_person_needs(locale: str) -> None:
     """Who, how to reach them, the reference, and either the text to send or what to say, in that order."""
     for notice, kind in product(TONES, KINDS):
         text = plain(render(notice, "task", of=case(kind, locale)).text)
-        assert [fact for fact in ("Client Exemple", "+33612345678", REFERENCE, "F-2026-001") if fact not in text] == []
+        assert [fact for fact in ("Client Exemple", "+33639981234", REFERENCE, "F-2026-001") if fact not in text] == []
     order = {"fr_FR": ("1. Comprendre", "2. Reformuler", "3. Proposer"), "en_GB": ("1. Under", "2. Say it", "3. Offer")}
     script = render("human_call", "task", of=case(locale=locale)).text
     assert sorted(order[locale], key=script.index) == list(order[locale])
     letter = render("formal_notice", of=case(locale=locale))
     assert letter.text in render("formal_notice", "task", of=case(locale=locale)).text
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_the_task_of_a_formal_notice_says_what_the_text_lacks(locale: str) -> None:
+    """The postal address is nowhere in the case, and a deadline counted from today does not wait for the post."""
+    address, today = {
+        "fr_FR": ("adresse postale", "comptée à partir d’aujourd’hui (16 avril 2026)"),
+        "en_GB": ("postal address", "counted from today (16 April 2026)"),
+    }[locale]
+    for kind in KINDS:
+        dated, undated = (
+            render("formal_notice", "task", of=case(kind, locale), deadline=day).text for day in (DEADLINE, None)
+        )
+        assert address in dated
+        assert today in dated
+        assert address in undated
+        assert today not in undated
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("notice", ["call", "second_call", "human_call"])
+def test_a_call_without_a_number_says_so(notice: str, locale: str) -> None:
+    """A person asked to call is told when nobody knows the number, and what to do instead."""
+    missing = {
+        "fr_FR": "Aucun numéro connu : trouvez-le, ou écrivez.",
+        "en_GB": "No number is known: find it, or write.",
+    }
+    assert missing[locale] in plain(render(notice, "task", of=case(locale=locale, phone=None)).text)
+    assert missing[locale] not in plain(render(notice, "task", of=case(locale=locale)).text)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_an_attempt_to_reach_somebody_is_not_called_a_contact(locale: str) -> None:
+    """A neutral call nobody answered is told as what it was."""
+    words = {
+        "fr_FR": "Nous vous avons écrit, ou avons cherché à vous joindre, à ce sujet : par courriel le 2 avril 2026, ",
+        "en_GB": "We wrote to you or tried to reach you about this: email on 2 April 2026; ",
+    }
+    assert words[locale] in plain(render("second_reminder", of=case(locale=locale)).text)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("country", ["FR", "GB"])
+def test_the_clause_speaks_of_the_amount_asked_for(locale: str, country: str) -> None:
+    """One invoice alone prints no total, so none is referred to."""
+    asked, total = {
+        "fr_FR": ("le montant demandé", "le total ci-dessus"),
+        "en_GB": ("the amount asked for", "total above"),
+    }[locale]
+    for notice, kind in product(LEGAL, ("business", "public")):
+        text = render(notice, of=case(kind, locale), creditor=Creditor(country=country)).text.lower()  # type: ignore[arg-type]
+        assert asked in text
+        assert total not in text
+
+
+def test_a_french_aside_is_closed_by_a_comma() -> None:
+    """ "..., arrivée à échéance le 1er avril 2026, reste impayée": and no comma where there is no aside."""
+    assert "1er avril 2026, reste impayée" in render("last_word").text
+    assert "F-2026-002 restent impayées" in render("last_word", lines=invoices(2)).text
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_the_data_are_those_of_every_invoice(locale: str) -> None:
+    """The formal notice's last paragraph speaks of one invoice or of several, as the notice does."""
+    one, several = {
+        "fr_FR": ("de cette facture", "de ces factures"),
+        "en_GB": ("this invoice and its payment", "these invoices and their payment"),
+    }[locale]
+    for count, said, other in ((1, one, several), (2, several, one)):
+        text = render("formal_notice", of=case(locale=locale), lines=invoices(count)).text
+        assert said in text
+        assert other not in text
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_a_late_payment_is_told_once(locale: str) -> None:
+    """After a broken promise as well, an email says a single time that the payment has not come."""
+    late = {
+        "fr_FR": r"ne nous est pas (?:encore )?parvenu|n’avons (?:pas|toujours pas)(?: encore)? reçu|impayée",
+        "en_GB": r"has not reached us|have (?:not|still not)(?: yet)? received|unpaid",
+    }[locale]
+    for notice, firmer in product(set(TONES) - {"courtesy", "human_call"}, (False, True)):
+        body = render(notice, of=case(locale=locale), firmer=firmer).text
+        assert len(re.findall(late, body)) == 1, (notice, firmer)
