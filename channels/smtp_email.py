@@ -25,6 +25,12 @@ REFUSED: dict[Phase, tuple[Word, str]] = {
     "data": ("content", "the message is refused"),
     "body": ("content", "the message is refused"),
 }
+# What an RFC 3463 status says of a refused recipient: 5.7.x is about permission (a relay that does not know us refuses
+# every recipient, and none of them is bad), 5.1.7 and 5.1.8 are about the sender.
+_SENDER = (b"5.1.7", b"5.1.8")
+_ENHANCED = re.compile(rb"\s*(5\.\d{1,3}\.\d{1,3})(?!\d)")
+_BLOCKED = re.compile(rb"block|black ?list|dnsbl|\brbl\b|listed (?:at|by|in|on)\b|spamhaus|spamcop|reputation", re.I)
+_MAILBOX = re.compile(rb"\S*@\S*")
 _PORTS = {"smtps": 465, "starttls": 587, "plain": 25}
 
 
@@ -147,11 +153,21 @@ def _refusal(phase: Phase, code: int, text: bytes) -> ChannelError:
 
 
 def _permanent(phase: Phase, code: int, text: bytes) -> tuple[Word, str, str]:
-    word, title = REFUSED[phase]
-    # 5.7.x is about permission: a relay that does not know us refuses every recipient, and none of them is bad.
-    if phase == "recipient" and (text.startswith(b"5.7.") or code in (530, 535, 538)):
-        word, title = "account", "the server does not relay for us"
+    word, title = _recipient(code, text) if phase == "recipient" else REFUSED[phase]
     return word, str(code), title
+
+
+def _recipient(code: int, text: bytes) -> tuple[Word, str]:
+    """Many 5xx to a recipient are about us or about today; an address is marked only where nothing says so."""
+    found = _ENHANCED.match(text)
+    status = found[1] if found else b""
+    if status.startswith(b"5.7.") or status in _SENDER or code in (521, 530, 535, 538):
+        return "account", "the server does not take mail from us"
+    if status.startswith(b"5.2.") or (code == 552 and not status.startswith(b"5.1.")):
+        return "down", "the mailbox takes nothing now"
+    if not status.startswith(b"5.1.") and _BLOCKED.search(_MAILBOX.sub(b"", text)):
+        return "account", "we are on a block list"
+    return REFUSED["recipient"]
 
 
 def _broken(error: Exception, begun: bool) -> ChannelError:
