@@ -4,6 +4,7 @@ A provider's entry in the configuration never holds a secret; it names the envir
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,6 +15,8 @@ from channels.base import ConfigurationError
 
 #: Seconds by which a call may outlast its own timeouts: a name to look up, threads that wait for a processor.
 SLACK = 2.0
+#: A pool of senders, where one name or number is expected. A name may begin with the same letters: "MG Motors".
+MESSAGING_SERVICE = re.compile(r"MG[0-9a-f]{32}")
 
 
 class ProviderSettings(BaseModel):
