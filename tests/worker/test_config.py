@@ -149,6 +149,32 @@ def test_one_thing_stands_for_a_list_of_one(copy: Copy) -> None:
     assert strategy.backoff == (timedelta(seconds=30), timedelta(hours=2))
 
 
+@pytest.mark.parametrize(
+    ("country", "sender"),
+    [
+        ("FR", "MG" + "0a" * 16),
+        ("FR", "MGMotors"),
+        ("FR", "+44 7700 900000"),
+        ("BE", "MG Motors"),
+        ("BE", "+33639981234"),
+    ],
+)
+def test_a_sender_that_operators_take_is_taken(copy: Copy, country: str, sender: str) -> None:
+    """A messaging service, a plain name, a number of another country; France's rules hold in France alone."""
+    copy.edit(DEMO, "country: FR", f"country: {country}")
+    copy.edit(DEMO, "sender: AtelierDemo", f"sender: {sender}")
+    found = load(copy.folder).creditors["demo"].sms
+    assert found
+    assert found.sender == (sender.replace(" ", "") if sender.startswith("+") else sender)
+
+
+@pytest.mark.parametrize("number", ["+33 8 00 12 34 56", "+33 8 09 12 34 56", "+33 9 70 00 12 34", "+33 6 39 98 12 34"])
+def test_a_number_at_an_ordinary_price_can_be_called(copy: Copy, number: str) -> None:
+    """Free numbers, and those at the price of any call."""
+    copy.edit(DEMO, "+33 1 99 00 12 34", number)
+    assert load(copy.folder).creditors["demo"].contact.phone == number.replace(" ", "")
+
+
 def test_a_ladder_falls_back_only_on_channels_it_uses(copy: Copy) -> None:
     """Who writes a strategy without calls is not called because an email failed."""
     copy.edit(B2C, "  fallback: [email, sms, voice]\n", "")
@@ -200,3 +226,11 @@ def test_the_environment_says_where_things_are(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigurationError):
         environment({"BROKER_URL_FILE": str(tmp_path / "nowhere")})
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "relance.example", "https://", "https://x?a=1", "https://x/#top", "//x"])
+def test_a_public_address_is_one(url: str) -> None:
+    """Signatures are computed over it and providers fetch it: one that cannot work is said, and never quoted."""
+    with pytest.raises(ConfigurationError, match="^PUBLIC_URL: expected a URL ") as caught:
+        environment({"PUBLIC_URL": url})
+    assert url not in str(caught.value)

@@ -2,10 +2,10 @@
 
 from worker.config.creditor import ContactPerson, Creditor, EmailSender, Redirect, SmsSender, VoiceSender
 from worker.config.environment import Environment, environment
-from worker.config.model import ChannelRules, Config, ConfigError, Provider
+from worker.config.model import OUTBOX, ChannelRules, Config, ConfigError, Provider
 from worker.config.reading import load
 
 __all__ = [
-    "ChannelRules", "Config", "ConfigError", "ContactPerson", "Creditor", "EmailSender", "Environment", "Provider",
-    "Redirect", "SmsSender", "VoiceSender", "environment", "load",
+    "OUTBOX", "ChannelRules", "Config", "ConfigError", "ContactPerson", "Creditor", "EmailSender", "Environment",
+    "Provider", "Redirect", "SmsSender", "VoiceSender", "environment", "load",
 ]  # fmt: skip

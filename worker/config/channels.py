@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from channels import registry
 from channels.base import ConfigurationError
 from worker.config.creditor import Frozen
-from worker.config.model import ChannelRules, Provider
+from worker.config.model import OUTBOX, ChannelRules, Provider
 from worker.config.names import ProviderName
 from worker.config.strategy import Name
 from worker.problems import Problem, unknown
@@ -64,7 +64,8 @@ class ChannelsFile(Frozen):
 
 
 def faults(file: ChannelsFile, environ: Mapping[str, str] | None) -> Iterator[Problem]:
-    """Providers of another channel, and credentials that are half set."""
+    """Providers of another channel, an outbox that is none, and credentials that are half set."""
+    yield from _outbox(file)
     for channel, rules in file.channels.items():
         for index, name in enumerate(rules.providers):
             if says := mismatch(channel, file.providers[name].kind):
@@ -79,6 +80,17 @@ def mismatch(channel: str, kind: str) -> str | None:
     if channel in (served := registry.channels_of(kind)):
         return None
     return f"cannot carry {channel}: its kind, {kind}, serves {', '.join(served)}"
+
+
+def _outbox(file: ChannelsFile) -> Iterator[Problem]:
+    """It is used by its name where nothing may leave, so the name must keep its word."""
+    found = file.providers.get(OUTBOX)
+    if found is None:
+        yield Problem(("providers",), f"{OUTBOX!r} is required (kind: outbox): it takes what must not leave")
+    elif found.kind != "outbox":
+        yield Problem(
+            ("providers", OUTBOX, "kind"), f"{found.kind!r} is not outbox: this entry takes what must not leave"
+        )
 
 
 def _half_set(name: str, provider: ProviderFile, environ: Mapping[str, str]) -> Iterator[Problem]:

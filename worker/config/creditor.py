@@ -4,19 +4,15 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
+import phonenumbers
+from phonenumbers import PhoneNumberType
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from channels.settings import MESSAGING_SERVICE
 from worker import fields
 from worker.config.names import ChannelName, ProviderName, StrategyName
 from worker.dunning.model import DebtorKind
 from worker.fields import Country, Currency, LocaleName, Mailbox, Phone, Zone
-
-#: Numbers an automated system may show as its own in France: the verified polyvalent ranges, those of two-way
-#: platforms, and the special ones that cost no extra. Arcep 2018-0881, 2019-0954, 2022-1583, checked 2026-11.
-FRENCH_CALLER_IDS = (
-    "0162", "0163", "0270", "0271", "0377", "0378", "0424", "0425", "0568", "0569", "0937", "0938", "0939",
-    "0948", "0949", "09475", "09476", "09477", "09478", "09479", "080",
-)  # fmt: skip
 
 _BIC = re.compile(r"[A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?")
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
@@ -25,6 +21,15 @@ _SMS_NAME = re.compile(r"[A-Za-z0-9 ]{1,11}")
 Line = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(fields.text)]
 Block = Annotated[str, StringConstraints(max_length=1000), AfterValidator(fields.lines)]
 Language = Literal["fr", "en"]
+
+#: Nobody pays to answer, and a message that drives people to such a number is prospecting, whatever else it says.
+_COSTS_EXTRA = (PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST)
+
+
+def _ordinary_charge(number: str) -> str:
+    if phonenumbers.number_type(phonenumbers.parse(number)) in _COSTS_EXTRA:
+        raise ValueError("not a number that debtors can be asked to call: it costs more than an ordinary call")
+    return number
 
 
 class Frozen(BaseModel):
@@ -37,7 +42,7 @@ class ContactPerson(Frozen):
     """Who answers a debtor: a name or a desk, a number to call, a mailbox, and when ("Mon-Fri 9-12", as printed)."""
 
     name: Line
-    phone: Phone
+    phone: Annotated[Phone, AfterValidator(_ordinary_charge)]
     email: Mailbox
     hours: Annotated[str, StringConstraints(max_length=100), AfterValidator(fields.text)] = ""
 
@@ -51,7 +56,10 @@ class EmailSender(Frozen):
 
 
 class SmsSender(Frozen):
-    """From whom SMS come: a number, or a name of at most 11 letters, digits and spaces that cannot be answered."""
+    """From whom SMS come: a number, a messaging service ("MG..."), or a name, which cannot be answered.
+
+    A name has at most 11 letters, digits and spaces; what a country's operators refuse is in `senders.py`.
+    """
 
     sender: str
 
@@ -60,6 +68,8 @@ class SmsSender(Frozen):
     def _number_or_name(cls, value: str) -> str:
         if value.startswith("+"):
             return fields.international(value)
+        if MESSAGING_SERVICE.fullmatch(value):
+            return value
         if not _SMS_NAME.fullmatch(value) or not any(c.isalpha() for c in value) or value != value.strip():
             raise ValueError("not an SMS sender (a number with its country code, or at most 11 letters and digits)")
         return value
@@ -72,7 +82,7 @@ class VoiceSender(Frozen):
 
 
 class Redirect(Frozen):
-    """Where everything goes instead of to the debtors (staging)."""
+    """Where everything goes instead of to the debtors (staging); what it names no address for goes to the outbox."""
 
     email: Mailbox | None = None
     phone: Phone | None = None
@@ -82,6 +92,10 @@ class Redirect(Frozen):
         if not (self.email or self.phone):
             raise ValueError("names neither an email nor a phone")
         return self
+
+    def address(self, channel: str) -> str | None:
+        """Where that channel's messages go; None where nothing may leave."""
+        return {"email": self.email, "sms": self.phone, "voice": self.phone}.get(channel)
 
 
 class Creditor(Frozen):
@@ -136,16 +150,3 @@ def iban(value: str) -> str:
     if int("".join(str(int(character, 36)) for character in rearranged)) % 97 != 1:
         raise ValueError("not an IBAN: its check digits are wrong")
     return compact
-
-
-def caller_id_problem(country: str, number: str) -> str | None:
-    """Why an automated call may not show that number in that country; None if it may, or if no rule is known.
-
-    France: no 06/07, no ordinary 01-05/09 number, none at a premium (`FRENCH_CALLER_IDS` has those that may).
-    """
-    if country != "FR" or not number.startswith("+33"):
-        return None
-    national = "0" + number.removeprefix("+33")
-    if len(national) != 10 or national.startswith(FRENCH_CALLER_IDS):
-        return None
-    return f"not a number that automated calls may show in France (Arcep; allowed: {', '.join(FRENCH_CALLER_IDS)})"

@@ -9,6 +9,9 @@ from worker.config.creditor import Creditor
 from worker.dunning.model import DebtorKind
 from worker.dunning.strategy import Strategy
 
+#: The provider that a channel without credentials and a creditor in shadow mode send through: files, and nobody else.
+OUTBOX = "outbox"
+
 
 class ConfigError(Exception):
     """The folder cannot be used. `problems` has every fault of every file, one line each."""

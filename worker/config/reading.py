@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from worker.config import channels, documents, strategy
+from worker.config import channels, documents, senders, strategy
 from worker.config.channels import ChannelsFile
-from worker.config.creditor import Creditor, caller_id_problem
+from worker.config.creditor import Creditor
 from worker.config.documents import Document
 from worker.config.model import Config, ConfigError
 from worker.config.strategy import StrategyFile
@@ -134,8 +134,7 @@ def _creditor_faults(
         if file and kind not in file.debtors:
             yield Problem(("strategies", kind), f"{name!r} is not for that kind (it is for: {', '.join(file.debtors)})")
     yield from _senderless(creditor, {name: ladders[name] for name in creditor.strategies.values() if name in ladders})
-    if creditor.voice and (says := caller_id_problem(creditor.country, creditor.voice.caller_id)):
-        yield Problem(("voice", "caller_id"), f"{creditor.voice.caller_id!r} is {says}")
+    yield from senders.faults(creditor)
     for channel, providers in creditor.providers.items():
         for index, provider in enumerate(providers):
             if rules and (says := channels.mismatch(channel, rules.providers[provider].kind)):
