@@ -7,10 +7,7 @@ from threading import Lock
 
 from channels import registry
 from channels.base import Channel, ConfigurationError
-from worker.config import Config
-
-#: What a channel without credentials, or a creditor in shadow mode, sends through.
-OUTBOX = "outbox"
+from worker.config import OUTBOX, Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +43,15 @@ class Providers:
         """Who carries that creditor's messages on that channel. Never empty: the outbox takes what nobody can."""
         wanted = self._config.providers_for(creditor, channel)
         missing = {name: self.missing[name] for name in wanted if self.missing[name]}
-        able = tuple(name for name in wanted if name not in missing)
-        if self._config.creditors[creditor].mode == "shadow" and channel != "task":
-            able = ()
+        able = tuple(name for name in wanted if name not in missing and self._may_carry(creditor, channel, name))
         return Route(channel, able or (OUTBOX,), missing)
+
+    def _may_carry(self, creditor: str, channel: str, name: str) -> bool:
+        """A task stays with us. All else leaves unless in shadow mode, and in staging only to an address of ours."""
+        if self._config.providers[name].kind == "task":
+            return True
+        who = self._config.creditors[creditor]
+        return who.mode == "live" and (who.redirect_to is None or who.redirect_to.address(channel) is not None)
 
     def pick(self, creditor: str, channel: str, tries: int) -> str:
         """The provider for the next try: the preferred one first, then the others in turn."""
@@ -73,6 +75,17 @@ class Providers:
                 settings = registry.settings_for(provider.kind, provider.settings)
                 self._built[name] = registry.build(provider.kind, settings, self._environ)
             return self._built[name]
+
+    def faults(self) -> dict[str, str]:
+        """Why providers that have all their variables cannot work all the same."""
+        found = {}
+        for name in self._config.providers:
+            try:
+                if not self.missing[name]:
+                    self._ready(name)
+            except ConfigurationError as error:
+                found[name] = str(error)
+        return found
 
     def real(self) -> list[str]:
         """The providers in use that reach real people."""

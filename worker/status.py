@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 from channels.base import ConfigurationError
 from worker.app import App
-from worker.config import Config
+from worker.config import OUTBOX, Config
 from worker.operations import paused, tasks, uncertain_attempts
-from worker.providers import OUTBOX, Providers, Route
+from worker.providers import Providers, Route
 from worker.queues import FACTS, REMINDERS
 from worker.rejected import RejectedJobs
 

@@ -51,6 +51,43 @@ def test_a_creditor_in_shadow_uses_the_outbox_whatever_is_set(make_app: MakeApp,
     assert len(outbox(tmp_path)) == 1
 
 
+POSTED = "  posted:\n    kind: postback\n    url: https://tasks.test\n"
+
+
+def test_a_task_that_would_leave_is_no_exception_to_shadow(make_app: MakeApp, tmp_path: Path) -> None:
+    """What exempts a task from shadow mode is that it stays with us: one that is posted elsewhere goes to the outbox."""
+    copy = Copy(tmp_path / "config")
+    copy.edit(CHANNELS, "providers: [task]", "providers: [posted, task]")
+    copy.edit(CHANNELS, "\nproviders:\n", f"\nproviders:\n{POSTED}")
+    app = make_app(config=copy.folder)
+    assert routes(app.config, app.providers)[-1].startswith("demo: task -> posted (reaches people), task")
+    copy.edit(DEMO, "mode: live", "mode: shadow")
+    app = make_app(config=copy.folder)
+    assert routes(app.config, app.providers)[-1] == "demo: task -> task (reaches nobody outside)"
+    copy.edit(CHANNELS, "providers: [posted, task]", "providers: [posted]")
+    app = make_app(config=copy.folder)
+    assert routes(app.config, app.providers)[-1] == "demo: task -> outbox (writes files)"
+
+
+@pytest.mark.parametrize(
+    ("redirect", "carriers"),
+    [
+        ("email: me@example.com", ["sendgrid", "outbox", "outbox", "task"]),
+        ("phone: +33 1 99 00 12 34", ["outbox", "twilio_sms", "twilio_voice", "task"]),
+        ("email: me@example.com, phone: +33 1 99 00 12 34", ["sendgrid", "twilio_sms", "twilio_voice", "task"]),
+    ],
+)
+def test_in_staging_only_what_has_an_address_leaves(
+    make_app: MakeApp, tmp_path: Path, redirect: str, carriers: list[str]
+) -> None:
+    """With a redirect for emails alone, SMS and calls go to the outbox; and the other way round."""
+    copy = Copy(tmp_path / "config")
+    copy.edit(DEMO, "mode: live", f"redirect_to: {{{redirect}}}")
+    twilio = {"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "t", "TWILIO_BASE_URL": "http://127.0.0.1:9"}
+    app = make_app(config=copy.folder, **SENDGRID, **twilio)
+    assert [app.providers.route("demo", channel).providers[0] for channel in app.config.channels] == carriers
+
+
 def test_a_creditor_with_an_account_of_its_own_uses_it(make_app: MakeApp, tmp_path: Path) -> None:
     """A provider entry names other variables; the other creditors keep theirs."""
     copy = Copy(tmp_path / "config")
