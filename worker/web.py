@@ -3,7 +3,6 @@
 Signatures are computed over PUBLIC_URL, never over Host or X-Forwarded-*; without it, or a token, there is no door.
 """
 
-import os
 from typing import cast
 
 import structlog
@@ -13,7 +12,9 @@ from starlette.concurrency import run_in_threadpool
 from twilio.request_validator import RequestValidator
 
 from channels import registry
+from channels.base import ConfigurationError
 from channels.settings import TwilioSettings, secret
+from channels.twilio_voice import TwilioVoice
 from channels.twiml import hangup_twiml, neutral_twiml
 from worker.app import App
 from worker.dunning.model import Case, Send, StepRun, parse_attempt_id
@@ -96,7 +97,15 @@ def _words(app: App, attempt: str) -> str:
     if seen is None or found is None or not _stands(seen.case, *found):
         raise _NotNow
     message = prepare(app, seen.case, found[0], "voice", number, app.clock.now()).message
-    return neutral_twiml(message.text, message.language)
+    return neutral_twiml(message.text, message.language, _voice_of(app, found[1].provider))
+
+
+def _voice_of(app: App, name: str) -> str:
+    """The voice that the provider which placed the call is set to; empty (by language) if it left the configuration."""
+    provider = app.config.providers.get(name)
+    if provider is None or provider.kind != "twilio_voice":
+        return ""
+    return cast(TwilioVoice.Settings, registry.settings_for(provider.kind, provider.settings)).voice
 
 
 def _stands(case: Case, run: StepRun, send: Send) -> bool:
@@ -107,6 +116,14 @@ def _stands(case: Case, run: StepRun, send: Send) -> bool:
 
 def serve(app: App) -> None:
     """Serve on WEB_PORT (8000) of WEB_HOST (loopback) until stopped."""
-    host, port = os.environ.get("WEB_HOST", "127.0.0.1"), int(os.environ.get("WEB_PORT", "8000"))
+    host, port = listens_on(app)
     _log.info("web.started", host=host, port=port)
     uvicorn.run(create(app), host=host, port=port, log_config=None, access_log=False)
+
+
+def listens_on(app: App) -> tuple[str, int]:
+    """WEB_HOST and WEB_PORT, or their files' content. Raises ConfigurationError for a port that is none."""
+    port = secret(app.environ, "WEB_PORT") or "8000"
+    if not (port.isdecimal() and port.isascii() and 0 < int(port) < 65536):
+        raise ConfigurationError("WEB_PORT: expected a number from 1 to 65535")
+    return secret(app.environ, "WEB_HOST") or "127.0.0.1", int(port)

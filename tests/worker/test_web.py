@@ -17,14 +17,15 @@ import urllib3
 import uvicorn
 from twilio.request_validator import RequestValidator
 
+from channels.base import ConfigurationError
 from channels.sandbox import Sandbox
 from tests.conftest import MakeApp
 from worker.app import App
 from worker.dunning.model import Case
 from worker.embedded import Embedded
-from worker.web import create
+from worker.web import create, listens_on
 
-from .config_copy import B2B, Copy
+from .config_copy import B2B, CHANNELS, Copy
 from .payloads import fact
 from .rig import MORNING, Rig
 
@@ -94,9 +95,10 @@ class Calls:
 
 
 @pytest.fixture
-def calls(make_app: MakeApp, tmp_path: Path) -> Iterator[Calls]:
-    """All of it, real, on free ports of loopback."""
+def calls(make_app: MakeApp, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Calls]:
+    """All of it, real, on free ports of loopback. The parameter is written below the calls' provider in channels.yaml."""
     copy = Copy(tmp_path / "config")
+    copy.edit(CHANNELS, "kind: twilio_voice", f"kind: twilio_voice{getattr(request, 'param', '')}")
     copy.edit(B2B, "channel: email\n    tone: 1", "channel: voice\n    notice: call\n    tone: 1")
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,
@@ -146,6 +148,14 @@ def test_the_document_is_one_that_the_provider_knows(calls: Calls) -> None:
     status, document = calls.ask(attempt, CallSid="CA1")
     assert status == 200
     assert [element.tag for element in conforms(document)] == ["Say", "Hangup"]
+
+
+@pytest.mark.parametrize("calls", ["\n    voice: Polly.Remi-Neural"], indirect=True)
+def test_the_voice_is_the_one_its_provider_is_set_to(calls: Calls) -> None:
+    """Whether the words travel with the call or are asked for, they are spoken by the voice of the configuration."""
+    _, attempt = calls.call()
+    say = conforms(calls.ask(attempt)[1])[0]
+    assert (say.get("voice"), say.get("language")) == ("Polly.Remi-Neural", "fr-FR")
 
 
 def test_a_forged_request_is_refused(calls: Calls) -> None:
@@ -227,3 +237,14 @@ def test_a_store_that_is_away_is_not_an_answer(tmp_path: Path, make_app: MakeApp
         app = make_app(**environ, TWILIO_ACCOUNT_SID="AC1", TWILIO_AUTH_TOKEN=TOKEN)
     with door(app) as base:
         assert ask(base, "demo-x.1", TOKEN, public)[0] == 503
+
+
+def test_where_the_doors_are_is_read_as_everything_else_is(make_app: MakeApp, tmp_path: Path) -> None:
+    """Loopback unless told otherwise; a variable's `_FILE` twin is read; a port that is none is named."""
+    assert listens_on(make_app()) == ("127.0.0.1", 8000)
+    (tmp_path / "host").write_text("0.0.0.0\n")
+    found = listens_on(make_app(WEB_HOST_FILE=str(tmp_path / "host"), WEB_PORT="8080"))
+    assert found == ("0.0.0.0", 8080)  # noqa: S104
+    for port in ("http", "0", "65536", "-1", "²"):
+        with pytest.raises(ConfigurationError, match="WEB_PORT"):
+            listens_on(make_app(WEB_PORT=port))
