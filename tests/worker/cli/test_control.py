@@ -95,6 +95,39 @@ def test_a_base_url_that_is_none_is_named(relance: Relance) -> None:
     assert "secret" not in said
 
 
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        ({"TWILIO_BASE_URL": "foo"}, "providers.twilio_sms: cannot work: TWILIO_BASE_URL: expected a URL"),
+        ({"SMTP_URL": "mail.example.com"}, "providers.smtp: cannot work: SMTP_URL: expected smtp://"),
+        ({"PUBLIC_URL": "ftp://x"}, "PUBLIC_URL: expected a URL like https://host"),
+    ],
+)
+def test_what_cannot_work_fails_the_check(relance: Relance, environ: dict[str, str], says: str) -> None:
+    """A deployment that goes on after `check` must not find out by the first message; the same as JSON."""
+    assert says in relance.refuses("check", **NOWHERE, **{**TWILIO, **environ})
+    result = relance("check", "--json", **NOWHERE, **{**TWILIO, **environ})
+    assert result.exit_code == 1
+    assert any(says in problem for problem in json.loads(result.stdout)["problems"])
+
+
+def test_a_provider_nobody_uses_yet_is_checked_too(relance: Relance, copy: Copy) -> None:
+    """Shadow mode is left one day: what would break then is said now."""
+    copy.edit(DEMO, "mode: live", "mode: shadow")
+    environ = {**NOWHERE, "SMTP_URL": "ftp://x", "RELANCE_CONFIG": str(copy.folder)}
+    result = relance("check", **environ)
+    assert result.exit_code == 1
+    assert result.stdout.endswith(": 0 problems in the wording, 1 provider cannot work\n")
+
+
+def test_one_problem_is_one_problem(relance: Relance, copy: Copy) -> None:
+    """The last line counts as people do."""
+    copy.edit(B2B, "notice: nudge", "notice: nudeg")
+    result = relance("check", RELANCE_CONFIG=None, **NOWHERE)
+    count = len([line for line in result.stderr.splitlines() if "nudeg" in line])
+    assert result.stdout.endswith(f": {count} problem{'s' * (count != 1)} in the wording\n")
+
+
 # ---- status
 
 
