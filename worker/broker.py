@@ -197,7 +197,7 @@ class _RejectFailures(Middleware):
         """An exception that an actor did not expect: keep the job; a case's next look does not depend on it."""
         if exception is not None:
             reason = f"{type(exception).__name__} in {message.actor_name}"
-            until_it_answers(lambda: self._rejected.add(message.encode(), reason, message.queue_name))
+            until_it_answers(lambda: self._rejected.add(message.encode(), reason, message.queue_name), patient=True)
 
 
 def make_broker(url: str, store: redis.Redis) -> SafeBroker:

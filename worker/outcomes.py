@@ -121,8 +121,8 @@ def _events(app: App, known: _Known, outcome: Outcome) -> list[Event]:
 
 
 def _task(app: App, known: _Known) -> list[Event]:
-    """On the channel `task`, what was accepted is for a person to do, unless the debt was paid meanwhile."""
-    if known.send.channel != "task":
+    """On the channel `task`, what was accepted is for a person to do, unless the case is over or held meanwhile."""
+    if known.send.channel != "task" or known.seen.case.ended:
         return []
     case, number = known.seen.case, known.send.attempt
     title, text = known.run.step, ""

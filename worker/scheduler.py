@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Event as Flag
 
+import redis
 import structlog
 
 from worker.app import App
@@ -22,7 +23,7 @@ from worker.logs import place_of
 from worker.look import HANDOVER, Outlook, failure, follow, write
 from worker.messages import wording_of
 from worker.queues import Queues, send_message
-from worker.store import AWAY
+from worker.store import away
 
 #: How long a scheduler may take over what it claimed, in real time.
 CLAIM_LEASE = timedelta(seconds=30)
@@ -58,7 +59,9 @@ class Scheduler:
         while not self.stop.wait(wait):
             try:
                 wait = 0.0 if self.tick() else IDLE
-            except AWAY as error:
+            except redis.RedisError as error:
+                if not away(error):
+                    raise
                 _log.warning("store.away", error=type(error).__name__)
                 wait = 1.0
         _log.info("scheduler.stopped")

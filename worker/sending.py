@@ -22,7 +22,7 @@ from worker.logs import place_of
 from worker.look import failure, keep_in_step, settle_agenda
 from worker.messages import NothingToSay, Prepared, prepare
 from worker.outcomes import Outcome, record
-from worker.store import AWAY
+from worker.store import away, until_it_answers
 
 #: The call starts within this long of `begin`, in seconds, or does not start.
 START_WITHIN = 2.0
@@ -70,9 +70,9 @@ def deliver(app: App, attempt: str, at: datetime | None) -> None:
         except NotNow as refusal:
             release(app, trying, str(refusal))
             return
-        except AWAY:
-            raise
         except Exception as error:
+            if away(error):
+                raise
             _fail(app, trying, error)
             return
         try:
@@ -142,7 +142,7 @@ def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> float:
     commit.guard("free", commit.keys.paused, *scopes)
     commit.lease(case.id, event.lease)
     begun = time.monotonic()
-    app.cases.commit(commit, durable=True)
+    until_it_answers(lambda: app.cases.commit(commit, durable=True))  # the same commit again is the same commit
     return begun
 
 

@@ -11,13 +11,22 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-#: The store is away, slow, loading or read-only: wait and try again, nothing is lost.
+#: The store is away, slow, loading, read-only, full, or has just restarted: wait and try again, nothing is lost.
 AWAY = (
     RedisConnectionError,
     RedisTimeoutError,
     redis.exceptions.ReadOnlyError,
     redis.exceptions.OutOfMemoryError,
+    redis.exceptions.NoPermissionError,
+    redis.exceptions.NoScriptError,
 )
+#: The same, said by servers in words that redis-py has no class for.
+_REFUSALS = ("NOREPLICAS", "MISCONF", "BUSY", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "UNKILLABLE")
+
+
+def away(error: BaseException) -> bool:
+    """Will the same request succeed once the store is well again? What is wrong with the request itself never will."""
+    return isinstance(error, AWAY) or (isinstance(error, redis.ResponseError) and str(error).startswith(_REFUSALS))
 
 
 def connect(url: str, *, text: bool = True) -> redis.Redis:
@@ -38,8 +47,8 @@ T = TypeVar("T")
 _log = structlog.get_logger("relance.store")
 
 
-def until_it_answers(work: Callable[[], T]) -> T:
-    """Do it; while the store is away, wait and do all of it again.
+def until_it_answers(work: Callable[[], T], *, patient: bool = False) -> T:
+    """Do it; while the store is away (`patient`: or says anything but yes), wait and do all of it again.
 
     A process that is told to stop meanwhile leaves the queue's message unacknowledged, and it comes back.
     """
@@ -47,7 +56,9 @@ def until_it_answers(work: Callable[[], T]) -> T:
     while True:
         try:
             return work()
-        except AWAY as error:
+        except redis.RedisError as error:
+            if not (patient or away(error)):
+                raise
             _log.warning("store.away", error=type(error).__name__)
             time.sleep(pause)
             pause = min(2.0, pause * 2)

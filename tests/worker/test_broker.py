@@ -12,6 +12,7 @@ from typing import Any
 
 import dramatiq
 import pytest
+import structlog
 
 from tests.conftest import MakeApp
 from worker.app import App
@@ -21,7 +22,7 @@ from worker.processes import run_worker
 from worker.rejected import RejectedJob
 
 from .payloads import fact, reminder
-from .rig import ENQUEUED
+from .rig import ENQUEUED, NUMBER
 
 
 @pytest.fixture
@@ -248,4 +249,24 @@ def test_a_worker_that_stops_hands_back_what_it_has_not_begun(app: App, make_app
     with working(other):
         eventually(lambda: acked(other), "an empty queue")
     assert len(list(app.cases.case_ids("demo"))) == 50
+    assert app.broker.rejected.count() == 0
+
+
+def test_a_payment_is_not_lost_while_the_store_refuses_to_write(app: App) -> None:
+    """A store without its replicas says no in words of its own: the job waits, and is neither dropped nor rejected."""
+    case_id = take(app, reminder(), enqueued_at=ENQUEUED).cases[0]
+    app.client.config_set("min-replicas-to-write", 1)
+    try:
+        job = fact("payment_received", invoice=NUMBER, amount="1200.50", currency="EUR")
+        app.broker.enqueue(message(queue_name="facts", actor_name="payment_received", kwargs={"job": job}))
+        with working(app), structlog.testing.capture_logs() as logged:
+            eventually(lambda: any(line["event"] == "store.away" for line in logged), "a store that is away")
+            assert not acked(app)
+            app.client.config_set("min-replicas-to-write", 0)
+            eventually(lambda: acked(app), "an empty queue")
+    finally:
+        app.client.config_set("min-replicas-to-write", 0)
+    stored = app.cases.load(case_id)
+    assert stored is not None
+    assert stored.case.owed() == 0
     assert app.broker.rejected.count() == 0

@@ -213,3 +213,16 @@ def test_a_provider_that_breaks_is_uncertain(rig: Rig) -> None:
     rig.settle(case)
     assert rig.kinds(case)[-1] == "AttemptUncertain"
     assert uncertain_ones(rig) == [f"{case.id}.1"]
+
+
+def test_a_task_is_not_opened_for_a_case_that_ended_meanwhile(rig: Rig) -> None:
+    """Closed by upstream while the task was on its way: nobody is told to call."""
+    case = rig.open(invoices__0__due_on="2026-03-10", history={"last_step": "second_call", "on": "2026-03-30"})
+    rig.tick()
+    rig.jump(MORNING + timedelta(days=9))
+    attempt = rig.reserve(case)
+    rig.providers.get("task").before = lambda: rig.take(fact("case_closed", case=case.id, reason="insolvency"))
+    deliver(rig.app, attempt, None)
+    assert rig.kinds(case)[-1] == "AttemptAccepted"
+    assert "TaskOpened" not in rig.kinds(case)
+    assert rig.app.client.hlen(Keys("demo").tasks) == 0

@@ -21,7 +21,7 @@ class Commands(TyperGroup):
         from worker.config import ConfigError
         from worker.embedded import EmbeddedError
         from worker.operations import NotPossible
-        from worker.store import AWAY
+        from worker.store import away
 
         try:
             return super().invoke(ctx)
@@ -31,7 +31,9 @@ class Commands(TyperGroup):
             _leave(1, str(error))
         except (NothingRuns, ConfigurationError, EmbeddedError) as error:
             _leave(2, str(error))
-        except AWAY as error:
+        except Exception as error:
+            if not away(error):
+                raise
             _leave(2, f"the store does not answer: {type(error).__name__}")
 
 
