@@ -1,6 +1,7 @@
 """What an SMS asks for, of whom, and what it leaves out when there is no room."""
 
 import re
+from dataclasses import replace
 from decimal import Decimal
 from itertools import product
 
@@ -37,6 +38,9 @@ def test_an_sms_never_asks_for_more_than_the_email(notice: str, locale: str) -> 
     assert whole not in text
     several = {"fr_FR": "total 2 269,00 €, avoir déduit", "en_GB": "total €2,269.00 after credit"}[locale]
     assert several in render(notice, "sms", of=case(locale=locale), lines=[*invoices(2), credit_note()]).text
+    both = [*invoices(2), credit_note(), replace(credit_note(), number="F-2026-098")]
+    notes = {"fr_FR": "total 2 069,00 €, avoirs déduits", "en_GB": "total €2,069.00 after credit"}[locale]
+    assert notes in render(notice, "sms", of=case(locale=locale), lines=both).text
     assert not re.search("avoir|credit", render(notice, "sms", of=case(locale=locale), lines=invoices(2)).text)
 
 
