@@ -26,7 +26,7 @@ from worker.logs import log_event
 Client = redis.Redis
 
 #: How long a server may take to write a reservation to its disk, in milliseconds.
-DURABLE_WITHIN_MS = 1000
+DURABLE_WITHIN_MS = 1500
 
 #: How many entries a creditor's event stream keeps, about.
 STREAM_LENGTH = 100_000

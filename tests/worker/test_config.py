@@ -230,7 +230,6 @@ def test_the_environment_says_where_things_are(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["ftp://x", "relance.example", "https://", "https://x?a=1", "https://x/#top", "//x"])
 def test_a_public_address_is_one(url: str) -> None:
-    """Signatures are computed over it and providers fetch it: one that cannot work is said, and never quoted."""
-    with pytest.raises(ConfigurationError, match="^PUBLIC_URL: expected a URL ") as caught:
+    """Signatures are computed over it and providers fetch it: one that cannot work is said before it is used."""
+    with pytest.raises(ConfigurationError, match="PUBLIC_URL: expected a URL "):
         environment({"PUBLIC_URL": url})
-    assert url not in str(caught.value)

@@ -55,7 +55,7 @@ POSTED = "  posted:\n    kind: postback\n    url: https://tasks.test\n"
 
 
 def test_a_task_that_would_leave_is_no_exception_to_shadow(make_app: MakeApp, tmp_path: Path) -> None:
-    """What exempts a task from shadow mode is that it stays with us: one that is posted elsewhere goes to the outbox."""
+    """A task is exempt from shadow mode because it stays with us; one that is posted elsewhere does not."""
     copy = Copy(tmp_path / "config")
     copy.edit(CHANNELS, "providers: [task]", "providers: [posted, task]")
     copy.edit(CHANNELS, "\nproviders:\n", f"\nproviders:\n{POSTED}")

@@ -96,7 +96,7 @@ class Calls:
 
 @pytest.fixture
 def calls(make_app: MakeApp, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Calls]:
-    """All of it, real, on free ports of loopback. The parameter is written below the calls' provider in channels.yaml."""
+    """All of it, real, on free ports of loopback. A parameter is added to the calls' provider."""
     copy = Copy(tmp_path / "config")
     copy.edit(CHANNELS, "kind: twilio_voice", f"kind: twilio_voice{getattr(request, 'param', '')}")
     copy.edit(B2B, "channel: email\n    tone: 1", "channel: voice\n    notice: call\n    tone: 1")

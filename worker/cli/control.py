@@ -45,7 +45,7 @@ def check(as_json: Json = False) -> None:
             typer.echo(line, err=True)
         for line in found:
             typer.echo(line)
-        typer.echo(_verdict(loaded.digest, len(wording), len(broken)))
+        typer.echo(verdict(loaded.digest, len(wording), len(broken)))
     if wording or broken:
         raise typer.Exit(1)
 
@@ -65,7 +65,8 @@ def _loaded(as_json: bool) -> "Config":
         raise config.ConfigError(problems) from None
 
 
-def _verdict(digest: str, wording: int, broken: int) -> str:
+def verdict(digest: str, wording: int, broken: int) -> str:
+    """The last line of `check`: how many problems of each kind there are."""
     said = f"configuration {digest}: {wording} problem{'' if wording == 1 else 's'} in the wording"
     return f"{said}, {broken} provider{'' if broken == 1 else 's'} cannot work" if broken else said
 
