@@ -103,15 +103,15 @@ def _earlier(case: Case, step: Step, anchor: str, numbers: set[str]) -> list[tup
 
 
 def _address(case: Case, channel: str, creditor: Creditor) -> str:
-    """Where it goes: the debtor's address, or the creditor's own while it is staging."""
-    redirect = creditor.redirect_to
-    if channel == "email":
-        own = case.debtor.email
-        return (redirect.email if redirect else own) or ""
-    if channel in ("sms", "voice"):
-        own = case.debtor.phone
-        return (redirect.phone if redirect else own) or ""
-    return case.debtor.email or case.debtor.phone or ""
+    """Where it goes: the debtor's address, or the creditor's own while it is staging.
+
+    A channel without an address to redirect to is carried by the outbox (`Providers.route`), which may show the
+    debtor's.
+    """
+    redirected = creditor.redirect_to.address(channel) if creditor.redirect_to else None
+    debtor = case.debtor
+    own = {"email": debtor.email, "sms": debtor.phone, "voice": debtor.phone}
+    return redirected or own.get(channel, debtor.email or debtor.phone) or ""
 
 
 def _sender(creditor: Creditor, channel: str) -> str:

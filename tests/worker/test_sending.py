@@ -14,6 +14,7 @@ from worker.dunning.events import AttemptBegun
 from worker.render import sms_segments
 from worker.sending import START_WITHIN, deliver
 
+from .config_copy import DEMO, Copy
 from .payloads import fact
 from .rig import MORNING, HookedCases, Rig, index_of, outbox
 
@@ -45,6 +46,23 @@ def test_an_sms_is_recorded_with_what_it_costs(rig: Rig, tmp_path: Path) -> None
     assert begun.segments > 0
     assert sent["text"].endswith(begun.reference)
     assert sent["text"].startswith(begun.words.rstrip("…"))
+
+
+@pytest.mark.parametrize(
+    ("redirect", "to"),
+    [("email: staging@example.com", "staging@example.com"), ('phone: "+33639980199"', "ap@example.com")],
+)
+def test_while_staging_nothing_goes_to_the_debtor(make_app: MakeApp, tmp_path: Path, redirect: str, to: str) -> None:
+    """A redirected channel goes to its redirect; one without goes to the outbox, whole, and reaches nobody."""
+    copy = Copy(tmp_path / "config")
+    copy.edit(DEMO, "mode: live", f"redirect_to: {{{redirect}}}")
+    rig = Rig(make_app(at=MORNING, speed=1, config=copy.folder, SMTP_URL="smtp://127.0.0.1:9"))
+    case = rig.open()
+    rig.reserve(case)
+    rig.deliver(case)
+    (tap,) = rig.providers.taps.values()
+    assert [message.to for message in tap.messages] == [to]
+    assert list(rig.providers.taps) == (["smtp"] if "email" in redirect else ["outbox"])
 
 
 def test_two_workers_send_one_attempt_once(rig: Rig, make_app: MakeApp, tmp_path: Path) -> None:
