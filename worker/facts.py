@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
-from worker.cases import Stored
+from worker.commit import Stored
 from worker.dunning.contact import Calendar, add_business_days, end_of_day, local_date
 from worker.dunning.events import (
     CaseEnded,

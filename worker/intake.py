@@ -15,7 +15,8 @@ import structlog
 
 from worker import facts
 from worker.app import App
-from worker.cases import Commit, Conflict, Refused
+from worker.cases import Conflict, Refused
+from worker.commit import Commit
 from worker.jobs import BadJob, Job, parse
 from worker.reminders import remind
 from worker.taking import Taking

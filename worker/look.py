@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.cases import Commit, Seen, millis
+from worker.cases import Seen
+from worker.commit import Commit, millis
 from worker.dunning.contact import start_of_day
 from worker.dunning.decision import Around, End, HandOver, Lapse, PlaceHold, Remind, Skip, Wait
 from worker.dunning.events import (

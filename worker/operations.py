@@ -10,7 +10,8 @@ import structlog
 
 from channels.base import Accepted, Unavailable
 from worker.app import App
-from worker.cases import Commit, Conflict, Keys, Stored, moment
+from worker.cases import Conflict
+from worker.commit import Commit, Keys, Stored, moment
 from worker.dunning.events import ApprovalGiven, Event, HoldReleased, TaskDone
 from worker.outcomes import record
 

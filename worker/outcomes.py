@@ -12,7 +12,8 @@ import structlog
 
 from channels.base import Accepted, ChannelError, Rejected, Unavailable
 from worker.app import App
-from worker.cases import Commit, Conflict, Seen
+from worker.cases import Conflict, Seen
+from worker.commit import Commit
 from worker.dunning.decision import Wait
 from worker.dunning.events import (
     AttemptAccepted,

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from zoneinfo import ZoneInfo
 
 from worker.calendar import calendar_for
-from worker.cases import DEBTOR_DIGITS, Stored, millis
+from worker.commit import DEBTOR_DIGITS, Stored, millis
 from worker.dunning.contact import forward
 from worker.dunning.events import (
     CaseOpened,

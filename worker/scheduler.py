@@ -14,9 +14,10 @@ import redis
 import structlog
 
 from worker.app import App
-from worker.cases import Claimed, Commit, Conflict, Refused, Seen
+from worker.cases import Claimed, Conflict, Refused, Seen
 from worker.clock import RehearsalClock
 from worker.codec import UnreadableCase
+from worker.commit import Commit
 from worker.dunning.decision import HandOver
 from worker.dunning.events import TaskOpened
 from worker.logs import place_of

@@ -14,7 +14,8 @@ import structlog
 
 from channels.base import Accepted, Channel, ChannelError, ConfigurationError, Unavailable, Uncertain
 from worker.app import App
-from worker.cases import Commit, Conflict, NotDurable, Refused, Seen
+from worker.cases import Conflict, NotDurable, Refused, Seen
+from worker.commit import Commit
 from worker.dunning.events import AttemptBegun, AttemptReleased
 from worker.dunning.ladder import may_send
 from worker.dunning.model import Send, StepRun, attempt_id, parse_attempt_id

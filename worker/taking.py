@@ -6,7 +6,7 @@ from datetime import datetime
 
 from worker.app import App
 from worker.calendar import calendar_for
-from worker.cases import Commit, Stored
+from worker.commit import Commit, Stored
 from worker.dunning.contact import Calendar
 from worker.dunning.events import Event
 from worker.dunning.model import Case

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from worker.app import App
-from worker.cases import Keys
+from worker.commit import Keys
 from worker.explain import HOLD_WORDS, REASONS
 
 _BLOCK_MS = 500

@@ -16,8 +16,9 @@ import redis
 
 from channels.base import Accepted, Channel, ChannelError, Message
 from worker.app import App
-from worker.cases import Cases, Commit, Keys
+from worker.cases import Cases
 from worker.clock import Clock, RehearsalClock
+from worker.commit import Commit, Keys
 from worker.dunning.events import Event
 from worker.dunning.model import Case, attempt_id
 from worker.intake import Taken, take

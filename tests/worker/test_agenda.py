@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.cases import Cases, Commit, Keys, millis, moment
+from worker.cases import Cases
+from worker.commit import Commit, Keys, millis, moment
 from worker.embedded import Urls
 from worker.store import connect
 

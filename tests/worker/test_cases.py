@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import redis
 
-from worker.cases import Cases, Commit, Conflict, Keys, NotDurable, Refused, Stored
+from worker.cases import Cases, Conflict, NotDurable, Refused
+from worker.commit import Commit, Keys, Stored
 from worker.dunning.events import CaseEnded, CaseOpened, Event, HoldPlaced, HoldReleased
 from worker.dunning.fold import fold
 from worker.dunning.model import Debtor, Hold, Invoice

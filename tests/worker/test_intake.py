@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.conftest import MakeApp
-from worker.cases import Keys
+from worker.commit import Keys
 from worker.dunning.model import Case
 
 from .payloads import reminder

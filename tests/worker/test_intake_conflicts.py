@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from tests.conftest import MakeApp
-from worker.cases import Keys
+from worker.commit import Keys
 from worker.dunning.model import ZERO, Hold
 from worker.jobs import BadJob
 

@@ -8,7 +8,7 @@ import pytest
 
 from channels.base import Accepted, ConfigurationError, Message, Rejected, Unavailable, Uncertain
 from tests.conftest import MakeApp
-from worker.cases import Keys
+from worker.commit import Keys
 from worker.dunning.model import Case
 from worker.outcomes import record
 from worker.sending import deliver

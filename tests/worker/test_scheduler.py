@@ -11,7 +11,8 @@ import pytest
 import structlog
 
 from tests.conftest import MakeApp
-from worker.cases import Claimed, Keys, moment
+from worker.cases import Claimed
+from worker.commit import Keys, moment
 from worker.dunning.model import Case
 from worker.look import FAILURES
 from worker.queues import send_message
