@@ -16,6 +16,7 @@ from channels.sandbox.faults import Fault
 from channels.sandbox.sandbox import Sandbox
 from tests.conftest import ROOT, MakeApp
 from worker.cases import Cases
+from worker.commit import Commit
 from worker.embedded import Urls
 from worker.outcomes import record
 from worker.scheduler import Scheduler
@@ -184,3 +185,26 @@ def test_the_reservation_is_on_disk_before_the_provider_hears_of_it(rig: Rig, st
     waited = next(i for i, text in enumerate(words) if text.startswith("WAITAOF"))
     assert begun < waited < words.index("ECHO the provider is called")
     assert seen[begun][1] == seen[waited][1]
+
+
+class LosesAnAnswer(Cases):
+    """A store whose first durable commit happens, while its answer is lost on the way."""
+
+    lost = False
+
+    def commit(self, commit: Commit, *, durable: bool = False) -> None:
+        """As the store does, and then as a broken connection does."""
+        super().commit(commit, durable=durable)
+        if durable and not self.lost:
+            self.lost = True
+            raise redis.ConnectionError
+
+
+def test_a_lost_answer_to_begin_is_asked_for_again(rig: Rig, tmp_path: Path) -> None:
+    """Nobody has called yet, so nothing is in doubt: the same commit again is the same, and the message leaves."""
+    case = rig.open()
+    attempt = rig.reserve(case)
+    rig.app.cases = LosesAnAnswer(rig.app.client)
+    deliver(rig.app, attempt, None)
+    assert rig.kinds(case)[-2:] == ["AttemptBegun", "AttemptAccepted"]
+    assert len(outbox(tmp_path)) == 1
