@@ -67,7 +67,7 @@ class Reader(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]
+    def readinto(self, buffer: memoryview) -> int | None:  # type: ignore[override]  # io wants any buffer; it only ever gives a memoryview
         self._sock.settimeout(self._deadline.left())
         return self._raw.readinto(buffer)
 

@@ -123,7 +123,8 @@ class Postback:
     def _meaning(self, status: int) -> Meaning:
         if status in self._statuses:
             return self._statuses[status]
-        return {2: "accepted", 4: "content"}.get(status // 100, "uncertain")  # type: ignore[return-value]
+        families: dict[int, Meaning] = {2: "accepted", 4: "content"}
+        return families.get(status // 100, "uncertain")
 
 
 def _header(environ: Mapping[str, str], name: str, variable: str) -> str:

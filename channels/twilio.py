@@ -21,7 +21,7 @@ from channels.twilio_errors import meaning
 OWN_URL = "https://api.twilio.com"
 
 
-class Transport(HttpClient):  # type: ignore[misc]
+class Transport(HttpClient):  # type: ignore[misc]  # the SDK has no types
     """Carries the SDK's requests over our pool: each bounded and made once, all products on one base URL.
 
     `base` replaces the scheme and host of every request; empty leaves the provider's own. The SDK's exceptions bear

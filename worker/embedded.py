@@ -86,10 +86,7 @@ class Embedded:
     def stop(self) -> None:
         """Stop both, gently: what they hold is on disk when this returns."""
         for name in _FSYNC:
-            pid = _pid(self.folder / name)
-            if pid and _answers(_socket(self.folder, name)):
-                os.kill(pid, signal.SIGTERM)
-                _wait(lambda name=name: not _answers(_socket(self.folder, name)), 10)  # type: ignore[misc]
+            _end(self.folder / name, _socket(self.folder, name))
         for process in self._processes:
             process.wait(10)
         if self._lock:
@@ -146,6 +143,14 @@ def _pid(home: Path) -> int | None:
         return int((home / "pid").read_text())
     except (OSError, ValueError):
         return None
+
+
+def _end(home: Path, socket: Path) -> None:
+    """Ask the server in that folder to stop, and wait until it has."""
+    pid = _pid(home)
+    if pid and _answers(socket):
+        os.kill(pid, signal.SIGTERM)
+        _wait(lambda: not _answers(socket), 10)
 
 
 def _answers(socket: Path) -> bool:

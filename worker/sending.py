@@ -7,7 +7,7 @@ never the call.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -46,7 +46,7 @@ class Try:
     run: StepRun
     send: Send
     now: datetime
-    provider: str
+    provider: str = ""
 
     @property
     def attempt(self) -> str:
@@ -67,6 +67,7 @@ def deliver(app: App, attempt: str, at: datetime | None) -> None:
             return
         try:
             prepared = render(app, trying)
+            trying = replace(trying, provider=_provider(app, trying))
             channel = app.providers.get(trying.provider)
         except NotNow as refusal:
             release(app, trying, str(refusal))
@@ -100,8 +101,7 @@ def _read(app: App, attempt: str, now: datetime) -> Try | None:
     found = seen.case.find_attempt(number)
     if found is None or found[1].status != "reserved":
         return None
-    run, send = found
-    return Try(seen, run, send, now, app.providers.pick(seen.case.creditor, send.channel, send.tries))
+    return Try(seen, *found, now)
 
 
 def render(app: App, trying: Try) -> Prepared:
@@ -117,6 +117,11 @@ def render(app: App, trying: Try) -> Prepared:
         return prepare(app, case, trying.run, send.channel, send.attempt, trying.now)
     except NothingToSay:
         raise NotNow("nothing left to claim") from None
+
+
+def _provider(app: App, trying: Try) -> str:
+    """Who carries it: asked only once the configuration is known to be the one it was decided under."""
+    return app.providers.pick(trying.seen.case.creditor, trying.send.channel, trying.send.tries)
 
 
 def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> float:

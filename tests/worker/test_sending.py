@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import MakeApp
 from worker.dunning.events import AttemptBegun
+from worker.providers import Providers
 from worker.render import sms_segments
 from worker.sending import START_WITHIN, deliver
 
@@ -253,6 +254,16 @@ def test_a_step_that_is_gone_waits_for_the_new_configuration(rig: Rig) -> None:
     look = rig.next_look(case)
     assert look is not None
     assert look >= MORNING + timedelta(seconds=59)
+
+
+def test_a_creditor_that_is_gone_is_no_failure_of_the_message(rig: Rig) -> None:
+    """Nor does a worker whose configuration has lost the creditor ask who would carry it."""
+    case = rig.open()
+    attempt = rig.reserve(case)
+    rig.app.config = replace(rig.app.config, digest="another", creditors={})
+    rig.app.providers = Providers(rig.app.config, rig.app.environ)
+    deliver(rig.app, attempt, None)
+    assert rig.kinds(case)[-1] == "AttemptReleased"
 
 
 def test_a_strategy_that_is_gone_is_no_failure_of_the_message(rig: Rig) -> None:
