@@ -67,11 +67,15 @@ class Uncertain(ChannelError):
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file that goes with an email."""
+    """A file that goes with an email.
+
+    With a `content_id`, the HTML shows it in its place, as `<img src="cid:...">`; "" is a file beside the message.
+    """
 
     filename: str
     content_type: str
     content: bytes
+    content_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +89,7 @@ class Message:
     task says. `html` is for email alone. `language` is a BCP 47 tag ("fr-FR"): it picks a call's voice.
     `callback_url` is where the provider may ask what a call says (TwiML) or, with `status_url`, report what became
     of the message; both empty when nothing of ours can be reached from outside.
-    Adapters carry `status_url`, `attachments` and `headers`; the worker does not set them yet.
+    Adapters carry `status_url` and `headers`; the worker does not set them yet.
     """
 
     id: str

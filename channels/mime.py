@@ -7,8 +7,9 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import EmailPolicy
 from email.utils import format_datetime
+from typing import Any
 
-from channels.base import Message, Rejected, RejectedWhy
+from channels.base import Attachment, Message, Rejected, RejectedWhy
 from channels.outcome import writing
 
 
@@ -51,7 +52,7 @@ class _Policy(EmailPolicy):
 
 
 def compose(message: Message) -> bytes:
-    """The whole email: text, HTML beside it, attachments, and the headers that tell whose attempt it is.
+    """The whole email: text, HTML with its pictures, attachments, and the headers that tell whose attempt it is.
 
     Lines end in CRLF. Raises Rejected for an address or a header that cannot be written.
     """
@@ -79,8 +80,18 @@ def _headers(message: Message) -> dict[str, str | Address]:
 
 def _fill(mail: EmailMessage, message: Message) -> None:
     mail.set_content(message.text, cte="quoted-printable")
+    shown = [attachment for attachment in message.attachments if attachment.content_id and message.html]
     if message.html:
         mail.add_alternative(message.html, subtype="html", cte="quoted-printable")
+        *_, html = mail.iter_parts()
+        for attachment in shown:
+            cid = f"<{attachment.content_id}>"
+            html.add_related(attachment.content, **_labels(attachment), disposition="inline", cid=cid)
     for attachment in message.attachments:
-        main, _, sub = attachment.content_type.partition("/")
-        mail.add_attachment(attachment.content, maintype=main, subtype=sub, filename=attachment.filename)
+        if attachment not in shown:
+            mail.add_attachment(attachment.content, **_labels(attachment))
+
+
+def _labels(attachment: Attachment) -> dict[str, Any]:
+    main, _, sub = attachment.content_type.partition("/")
+    return {"maintype": main, "subtype": sub, "filename": attachment.filename}

@@ -1,6 +1,7 @@
 """Any other provider: the message as JSON, POSTed to a URL, where a few lines of somebody's code hand it on.
 
-The body is an object with the fields of `Message` and `version` 1; attachments are in base64. The header
+The body is an object with the fields of `Message` and `version` 1; attachments are in base64, and those with a
+`content_id` are shown inside the HTML, which asks for them as `cid:`. The header
 `Idempotency-Key` is the same on every try of a message. With a signing secret, `X-Relance-Signature` is
 `sha256=` and the hexadecimal HMAC-SHA256 of the header `X-Relance-Timestamp` (Unix seconds), a dot, and the raw body.
 """
@@ -142,7 +143,12 @@ def _document(message: Message) -> dict[str, Any]:
 
 def _file(attachment: Attachment) -> dict[str, str]:
     content = base64.b64encode(attachment.content).decode("ascii")
-    return {"filename": attachment.filename, "content_type": attachment.content_type, "content": content}
+    return {
+        "filename": attachment.filename,
+        "content_type": attachment.content_type,
+        "content": content,
+        "content_id": attachment.content_id,
+    }
 
 
 def _id(answer: "Answer") -> str:

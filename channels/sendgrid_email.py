@@ -145,4 +145,7 @@ def _attachment(attachment: Attachment) -> Any:
     from sendgrid.helpers import mail as sg
 
     content = base64.b64encode(attachment.content).decode("ascii")
-    return sg.Attachment(content, attachment.filename, attachment.content_type, "attachment")
+    disposition = "inline" if attachment.content_id else "attachment"
+    return sg.Attachment(
+        content, attachment.filename, attachment.content_type, disposition, attachment.content_id or None
+    )

@@ -28,6 +28,17 @@ EMAIL = Message(
         "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
     },
 )
+#: The smallest picture there is, and HTML that shows it.
+PICTURE = Attachment(
+    "code.png",
+    "image/png",
+    bytes.fromhex(
+        "89504e470d0a1a0a0000000d49484452000000010000000108000000003a7e9b55"
+        "0000000a49444154789c636000000002000148afa4710000000049454e44ae426082"
+    ),
+    content_id="pay.k7f2@relance",
+)
+ILLUSTRATED = replace(EMAIL, html=f'<p>Bonjour,</p><img alt="" src="cid:{PICTURE.content_id}">', attachments=(PICTURE,))
 PDF = Attachment("Facture émise.pdf", "application/pdf", b"%PDF-1.7\n" + bytes(range(256)) * 20)
 SMS = replace(
     EMAIL,

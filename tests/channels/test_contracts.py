@@ -14,7 +14,7 @@ from werkzeug.datastructures import Headers
 from channels import registry
 from channels.base import Accepted, Message
 from tests.channels.peers import Provider, Reply, Request
-from tests.channels.samples import EMAIL, PDF, SMS, VOICE, contract, sendgrid, twilio
+from tests.channels.samples import EMAIL, ILLUSTRATED, PDF, SMS, VOICE, contract, sendgrid, twilio
 from tests.channels.samples import TWILIO as ACCOUNT
 
 TWILIO = OpenAPI.from_dict(contract("twilio_api_v2010.messages_calls.prism.json"))
@@ -39,6 +39,7 @@ EMAIL_SHAPES = {
     "whole": replace(EMAIL, attachments=(PDF,)),
     "text alone": replace(EMAIL, html="", headers={}, reply_to="", to_name="", sender_name=""),
     "two files": replace(EMAIL, attachments=(PDF, PDF)),
+    "a picture": ILLUSTRATED,
     "long": replace(EMAIL, text=LONG * 20, html=f"<p>{LONG * 20}</p>"),
     "a domain with an accent": replace(EMAIL, to="claire@société.test"),
 }

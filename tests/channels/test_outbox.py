@@ -12,7 +12,7 @@ import pytest
 
 from channels import registry
 from channels.base import Accepted, Channel, Message, Rejected, Unavailable
-from tests.channels.samples import EMAIL, PDF, SMS, VOICE
+from tests.channels.samples import EMAIL, ILLUSTRATED, PDF, PICTURE, SMS, VOICE
 
 
 def outbox(folder: Path) -> Channel:
@@ -46,12 +46,13 @@ def test_each_channel_writes_what_would_have_travelled(
 
 
 def test_the_email_can_be_opened(tmp_path: Path) -> None:
-    """Any mail program reads the file, attachments included."""
-    outbox(tmp_path).send(replace(EMAIL, attachments=(PDF,)))
+    """Any mail program reads the file, attachments and the pictures of its HTML included."""
+    outbox(tmp_path).send(replace(ILLUSTRATED, attachments=(PDF, PICTURE)))
     mail = message_from_bytes((tmp_path / "email/atm_01HZY5.eml").read_bytes(), policy=default)
     assert mail["Subject"] == EMAIL.subject
     assert [part.get_filename() for part in mail.iter_attachments()] == [PDF.filename]
-    assert lines(tmp_path)[0]["attachments"] == [PDF.filename]
+    assert [part["Content-ID"] for part in mail.walk() if part["Content-ID"]] == [f"<{PICTURE.content_id}>"]
+    assert lines(tmp_path)[0]["attachments"] == [PDF.filename, PICTURE.filename]
 
 
 @pytest.mark.parametrize("to", ["claire@bounce.invalid", "Claire@BOUNCE.invalid", "+33639980404"])

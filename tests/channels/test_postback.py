@@ -15,7 +15,7 @@ from channels import registry
 from channels.base import Accepted, Channel, ChannelError, ConfigurationError, Rejected, Unavailable, Uncertain
 from tests.channels import peers
 from tests.channels.peers import Provider, Reply, closed_port, peer
-from tests.channels.samples import EMAIL, PDF, PRIVATE, SMS
+from tests.channels.samples import EMAIL, PDF, PICTURE, PRIVATE, SMS
 
 
 def postback(url: str, environ: dict[str, str] | None = None, **settings: Any) -> Channel:
@@ -37,11 +37,12 @@ def test_the_receiver_gets_the_whole_message(provider: Provider) -> None:
     """Every field of the message travels, attachments in base64, with a key that is the same on every try."""
     provider.reply = Reply(201, {"id": "their-7"})
     channel = postback(provider.url + "/hook/?a=1")
-    assert channel.send(replace(EMAIL, attachments=(PDF,))) == Accepted("their-7")
+    assert channel.send(replace(EMAIL, attachments=(PDF, PICTURE))) == Accepted("their-7")
     body = json.loads(provider.last.body)
     assert (body["version"], body["id"], body["attempt"], body["to"]) == (1, EMAIL.id, EMAIL.attempt, EMAIL.to)
     assert (body["text"], body["headers"]) == (EMAIL.text, dict(EMAIL.headers))
     assert base64.b64decode(body["attachments"][0]["content"]) == PDF.content
+    assert [file["content_id"] for file in body["attachments"]] == ["", PICTURE.content_id]
     assert provider.last.path == "/hook/?a=1"
     channel.send(replace(EMAIL, attempt="atm_02"))
     keys = [request.headers["Idempotency-Key"] for request in provider.requests]

@@ -13,7 +13,7 @@ import pytest
 from channels.base import Accepted, ChannelError, Message, Rejected, Unavailable, Uncertain
 from tests.channels import peers
 from tests.channels.peers import Provider, Reply, closed_port, peer
-from tests.channels.samples import EMAIL, PDF, PRIVATE, contract, sendgrid
+from tests.channels.samples import EMAIL, ILLUSTRATED, PDF, PICTURE, PRIVATE, contract, sendgrid
 
 ROWS: dict[str, str] = contract("provider_errors.json")["http"]["sendgrid"]
 MEANING = {
@@ -68,6 +68,17 @@ def test_the_request_is_whole(provider: Provider) -> None:
         PDF.content,
     )
     assert provider.last.headers["Authorization"] == "Bearer SG.key"
+
+
+def test_a_picture_of_the_html_is_inline(provider: Provider) -> None:
+    """What the HTML shows goes under its Content-ID; any other file is a plain attachment without one."""
+    provider.reply = Reply(202)
+    sendgrid(provider.url).send(replace(ILLUSTRATED, attachments=(PDF, PICTURE)))
+    files = {file["filename"]: file for file in asked(provider)["attachments"]}  # the SDK turns their order round
+    file, picture = files[PDF.filename], files[PICTURE.filename]
+    assert (file["disposition"], "content_id" in file) == ("attachment", False)
+    assert (picture["disposition"], picture["content_id"]) == ("inline", PICTURE.content_id)
+    assert base64.b64decode(picture["content"]) == PICTURE.content
 
 
 def test_the_message_id_is_the_same_on_every_try(provider: Provider) -> None:

@@ -19,7 +19,7 @@ from channels import registry
 from channels.base import Accepted, Channel, ChannelError, ConfigurationError, Message, Rejected, Unavailable, Uncertain
 from channels.smtp_email import parse_url
 from tests.channels.peers import closed_port, drip, peer
-from tests.channels.samples import EMAIL, PDF, PRIVATE
+from tests.channels.samples import EMAIL, ILLUSTRATED, PDF, PICTURE, PRIVATE
 
 PHASES = ("banner", "EHLO", "MAIL", "RCPT", "DATA", "body")
 WELL = {
@@ -224,6 +224,22 @@ def test_the_email_arrives_as_it_was_written(mailbox: tuple[Mailbox, int]) -> No
         PDF.content_type,
         PDF.content,
     )
+
+
+def test_a_picture_of_the_html_travels_beside_it(mailbox: tuple[Mailbox, int]) -> None:
+    """Text or (HTML with its pictures), then files: the tree that every mail program shows as it was meant."""
+    box, port = mailbox
+    message = replace(ILLUSTRATED, attachments=(PICTURE, PDF, replace(PICTURE, content_id="other@relance")))
+    smtp(f"smtp://127.0.0.1:{port}", read_timeout=5).send(message)
+    mail = box.last()
+    assert [part.get_content_type() for part in mail.walk()] == [
+        "multipart/mixed", "multipart/alternative", "text/plain", "multipart/related", "text/html", "image/png",
+        "image/png", "application/pdf",
+    ]  # fmt: skip
+    first, second = (part for part in mail.walk() if part.get_content_type() == "image/png")
+    assert (first["Content-ID"], second["Content-ID"]) == (f"<{PICTURE.content_id}>", "<other@relance>")
+    assert (first.get_content_disposition(), first.get_content()) == ("inline", PICTURE.content)
+    assert [file.get_filename() for file in mail.iter_attachments()] == [PDF.filename]
 
 
 def test_links_in_list_headers_stay_whole(mailbox: tuple[Mailbox, int]) -> None:
