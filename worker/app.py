@@ -69,13 +69,29 @@ class Rehearsal:
         return self.at is not None or self.speed is not None
 
 
-class App:
-    """One process's parts. Raises ConfigError, ConfigurationError or redis errors when they cannot be had."""
+class Setup:
+    """What is configured here: enough to word and to carry a message, without a store.
 
-    def __init__(self, environ: Mapping[str, str] | None = None, rehearsal: Rehearsal | None = None) -> None:
+    Raises ConfigError and ConfigurationError.
+    """
+
+    def __init__(self, environ: Mapping[str, str] | None = None) -> None:
         self.environ = os.environ if environ is None else environ
         self.environment: Environment = environment(self.environ)
         self.config: Config = configuration.load(self.environment.config, self.environ)
+        self.providers = Providers(self.config, self.environ)
+
+    @cached_property
+    def wordings(self) -> Wordings:
+        """The templates."""
+        return Wordings(TEMPLATES)
+
+
+class App(Setup):
+    """One process's parts. Raises what Setup raises, NothingRuns, and redis errors when the store cannot be had."""
+
+    def __init__(self, environ: Mapping[str, str] | None = None, rehearsal: Rehearsal | None = None) -> None:
+        super().__init__(environ)
         self.urls = servers(self.environment)
         self.client: redis.Redis = connect(self.urls.redis_url)
         self.cases = Cases(self.client)
@@ -86,11 +102,6 @@ class App:
         opened = open_clock(self.client, asked.at, asked.speed)
         self.clock: Clock = opened[0]
         self.clock_heeded: bool = opened[1]
-
-    @cached_property
-    def wordings(self) -> Wordings:
-        """The templates."""
-        return Wordings(TEMPLATES)
 
     @cached_property
     def broker(self) -> SafeBroker:

@@ -5,7 +5,7 @@ from datetime import date, datetime
 from hashlib import blake2b
 
 from channels.base import ConfigurationError, Message
-from worker.app import App
+from worker.app import Setup
 from worker.config import Creditor
 from worker.dunning.model import Case, StepRun, attempt_id
 from worker.dunning.strategy import Step
@@ -38,19 +38,19 @@ def reference_of(case_id: str, anchor: str, step: str, channel: str) -> str:
     return "".join(digits)
 
 
-def prepare(app: App, case: Case, run: StepRun, channel: str, attempt: int, at: datetime) -> Prepared:
+def prepare(setup: Setup, case: Case, run: StepRun, channel: str, attempt: int, at: datetime) -> Prepared:
     """The message of that run on that channel, as it reads at `at`.
 
     Raises NothingToSay, WordingError, or ConfigurationError where the creditor has no sender for the channel.
     """
-    step = app.config.strategies[case.strategy].step(run.step)
+    step = setup.config.strategies[case.strategy].step(run.step)
     if step is None:
         raise ConfigurationError(f"strategies/{case.strategy}.yaml: the ladder has no step {run.step!r} any more")
-    wording = wording_of(app, case, step, run.anchor, channel, at)
-    creditor = app.config.creditors[case.creditor]
+    wording = wording_of(setup, case, step, run.anchor, channel, at)
+    creditor = setup.config.creditors[case.creditor]
     reference = reference_of(case.id, run.anchor, run.step, channel)
     attempt_name = attempt_id(case, attempt)
-    public = app.environment.public_url
+    public = setup.environment.public_url
     message = Message(
         id=f"{case.id}.{reference.lower()}",
         attempt=attempt_name,
@@ -70,19 +70,19 @@ def prepare(app: App, case: Case, run: StepRun, channel: str, attempt: int, at: 
     return Prepared(message, wording)
 
 
-def wording_of(app: App, case: Case, step: Step, anchor: str, channel: str, at: datetime) -> Wording:
+def wording_of(setup: Setup, case: Case, step: Step, anchor: str, channel: str, at: datetime) -> Wording:
     """The words of a step on a channel. Raises NothingToSay and WordingError."""
     today = local_today(case, at)
     run = case.run(step.name, anchor)
     listed = lines(case, step, anchor, today)
     if not listed:
         raise NothingToSay
-    return app.wordings.render(
+    return setup.wordings.render(
         case=case,
         step=step,
         channel=channel,
         lines=listed,
-        creditor=app.config.creditors[case.creditor],
+        creditor=setup.config.creditors[case.creditor],
         today=today,
         deadline=run.deadline if run else None,
         firmer=bool(run and run.firmer),

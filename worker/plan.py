@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from worker.calendar import calendar_for
@@ -14,16 +14,17 @@ from worker.dunning.events import (
     AttemptAccepted,
     AttemptBegun,
     AttemptReserved,
-    CaseOpened,
     Event,
     HandedOver,
     HoldPlaced,
+    JobCredited,
     StepSkipped,
 )
 from worker.dunning.fold import fold
-from worker.dunning.model import Case, Debtor, DebtorKind, Invoice
+from worker.dunning.model import Case
 from worker.dunning.strategy import Strategy
 from worker.dunning.view import run_key
+from worker.example import example_of
 from worker.look import follow
 
 #: An example ends, or it is a ladder without an end.
@@ -42,8 +43,18 @@ class Rung:
     note: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A rung, and the case as it stood when its messages were decided: enough to word them."""
+
+    rung: Rung
+    anchor: str
+    case: Case
+    at: datetime
+
+
 @dataclass(slots=True)
-class _Example:
+class _Walk:
     """A case that nobody answers, walked through time."""
 
     case: Case
@@ -52,7 +63,7 @@ class _Example:
     now: datetime
     contacts: list[Contact] = field(default_factory=list)
 
-    def walk(self) -> Iterator[Rung]:
+    def stages(self) -> Iterator[Stage]:
         """Each step as its day comes."""
         end = self.now + _LONGEST
         while self.now < end:
@@ -60,7 +71,8 @@ class _Example:
             outlook = follow(self.case, self.strategy, around, now=self.now, real=self.now, digest="")
             self.case = outlook.case
             answers = [answer for event in outlook.events for answer in self._answer(event)]
-            yield from self._rungs(outlook.events)
+            for anchor, rung in self._rungs(outlook.events):
+                yield Stage(rung, anchor, self.case, self.now)
             self.case = fold(self.case, answers) if answers else self.case
             if self.case.ended or (outlook.wait and not outlook.wait.until and not answers):
                 return
@@ -68,7 +80,9 @@ class _Example:
                 self.now = outlook.wait.until
 
     def _answer(self, event: Event) -> list[Event]:
-        """A person approves, a provider accepts."""
+        """A person approves, a provider accepts, upstream enqueues the next job."""
+        if isinstance(event, HoldPlaced) and event.hold.reason == "no_job":
+            return [JobCredited(at=self.now)]
         if isinstance(event, HoldPlaced) and event.hold.reason == "approval_pending":
             return [ApprovalGiven(at=self.now, step=event.hold.note, by="a person")]
         if not isinstance(event, AttemptReserved):
@@ -78,52 +92,39 @@ class _Example:
         begun = AttemptBegun(at=self.now, attempt=event.attempt, provider="", lease=self.now, wording="", words="")
         return [begun, AttemptAccepted(at=self.now, attempt=event.attempt)]
 
-    def _rungs(self, events: tuple[Event, ...]) -> Iterator[Rung]:
+    def _rungs(self, events: tuple[Event, ...]) -> Iterator[tuple[str, Rung]]:
+        """Each with its anchor."""
         today = local_date(self.now, self.case.debtor.timezone)
         reserved = [event for event in events if isinstance(event, AttemptReserved)]
         if reserved:
             step = self.strategy.step(reserved[0].step)
             channels = tuple(event.channel for event in reserved)
             note = "needs approval" if step and step.approval else ""
-            yield Rung(today, reserved[0].step, step.tone if step else 0, channels, reserved[0].deadline, note)
+            tone, deadline = step.tone if step else 0, reserved[0].deadline
+            yield reserved[0].anchor, Rung(today, reserved[0].step, tone, channels, deadline, note)
         for event in events:
             if isinstance(event, StepSkipped):
-                yield Rung(today, event.step, 0, (), note=f"skipped: {event.why}")
+                yield event.anchor, Rung(today, event.step, 0, (), note=f"skipped: {event.why}")
             elif isinstance(event, HandedOver):
-                yield Rung(today, event.step, 4, (), note=f"handed over to: {event.to}")
+                yield event.anchor, Rung(today, event.step, 4, (), note=f"handed over to: {event.to}")
 
 
-def plan(strategy: Strategy, debtor: Debtor, calendar: Calendar, *, due_on: date, amount: Decimal) -> list[Rung]:
-    """The steps for one invoice of that amount due that day, known a month before, to which nobody answers.
+def stages(strategy: Strategy, case: Case) -> list[Stage]:
+    """The steps for that case, from its opening on, to which nobody answers.
 
-    Approvals are given at once, every message is accepted. Raises ValueError for a strategy driven by jobs, whose steps
-    have no days of their own.
+    Approvals are given at once, every message is accepted, and where jobs drive the ladder the next one comes at once.
     """
-    if strategy.driven_by == "jobs":
-        raise ValueError(f"{strategy.name} is driven by jobs: its steps have no days of their own")
-    opened = datetime.combine(due_on - timedelta(days=30), time(8), UTC)
-    invoice = Invoice(
-        number="EXAMPLE", issued_on=opened.date(), due_on=due_on, amount=amount, stated=amount, as_of=opened
-    )
-    case = fold(
-        None,
-        [
-            CaseOpened(
-                at=opened, case="example-case", creditor="example", debtor=debtor, currency="EUR",
-                strategy=strategy.name, invoices=(invoice,),
-            )
-        ],
-    )  # fmt: skip
-    return list(_Example(case, strategy, calendar, opened).walk())
+    debtor = case.debtor
+    calendar = calendar_for(debtor.country, debtor.subdivision)
+    return list(_Walk(case, strategy, calendar, case.opened_at).stages())
 
 
 def example(config: Config, strategy: str, *, due_on: date, amount: Decimal) -> list[Rung]:
-    """The plan for a debtor with an email and a phone, of a kind and a place that the first creditor using it has."""
-    used = [(c, kind) for c in config.creditors.values() for kind, name in c.strategies.items() if name == strategy]
-    default: DebtorKind = "business"
-    creditor, kind = used[0] if used else (next(iter(config.creditors.values())), default)
-    debtor = Debtor(
-        id="example", name="Example", kind=kind, locale=creditor.locale, timezone=creditor.timezone,
-        country=creditor.country, email="example@example.com", phone=creditor.contact.phone,
-    )  # fmt: skip
-    return plan(config.strategies[strategy], debtor, calendar_for(creditor.country), due_on=due_on, amount=amount)
+    """The plan for one invoice of that amount due that day, of a debtor that the first creditor using it could have.
+
+    Raises ValueError for a strategy driven by jobs, whose steps have no days of their own.
+    """
+    shown = example_of(config, strategy, due_on, amount=amount)
+    if shown.strategy.driven_by == "jobs":
+        raise ValueError(f"{strategy} is driven by jobs: its steps have no days of their own")
+    return [stage.rung for stage in stages(shown.strategy, shown.case())]

@@ -154,6 +154,8 @@ class StrategyFile(Frozen):
             name=self.name,
             steps=tuple(step.value() for step in self.ladder),
             contact=self.contact.value(self._fallback()),
+            description=self.description,
+            debtors=self.debtors,
             driven_by=self.driven_by,
             group_by=self.group_by,
             min_amount=self.min_amount,

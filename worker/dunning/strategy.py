@@ -5,6 +5,8 @@ from datetime import time, timedelta
 from decimal import Decimal
 from typing import Literal
 
+from worker.dunning.model import DebtorKind
+
 #: What a step's day counts from. `due`: the anchor invoice's due date. `previous`: the day the step before was taken.
 #: `previous_deadline`: the last date by which a message asked for payment.
 Origin = Literal["due", "previous", "previous_deadline"]
@@ -81,6 +83,7 @@ class ContactRules:
 class Strategy:
     """A named set of rules and its ladder. `digest` identifies the configuration it came from.
 
+    `description` is the file's own; `debtors` are the kinds it is written for.
     `driven_by`: "ladder" (the agenda does the rest) or "jobs" (each job is worth one step). `group_by`: one case per
     debtor, or per invoice. `min_amount`: below that total nobody is chased. `backoff`: waits (real time) between tries
     of a message whose provider is unavailable; after the last it stays at the last.
@@ -89,6 +92,8 @@ class Strategy:
     name: str
     steps: tuple[Step, ...]
     contact: ContactRules
+    description: str = ""
+    debtors: tuple[DebtorKind, ...] = ("business",)
     driven_by: Literal["ladder", "jobs"] = "ladder"
     group_by: Literal["debtor", "invoice"] = "debtor"
     min_amount: Decimal = Decimal(0)
