@@ -9,12 +9,12 @@ BIN := .venv/bin
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "%-8s %s\n", $$1, $$2}'
 
-setup: .venv/.ready  ## Install everything into .venv, as pinned in requirements.lock
+setup: .venv/.ready  ## Install everything into .venv, as pinned in the lock files
 
-.venv/.ready: requirements.lock pyproject.toml
+.venv/.ready: requirements.lock tests/requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("relance needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock --requirement tests/requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
 
@@ -34,10 +34,14 @@ format: setup  ## Format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-lock: setup  ## Pin the newest versions that pyproject.toml allows
+PIP_COMPILE := CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe \
+	--strip-extras --no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+
+lock: setup  ## Pin the newest versions that pyproject.toml allows: what runs, and beside it what tests
 	$(BIN)/python -m pip install --quiet pip-tools
-	$(BIN)/pip-compile --quiet --upgrade --extra dev --generate-hashes --allow-unsafe --strip-extras \
-		--no-emit-index-url --no-emit-find-links --no-emit-trusted-host --output-file requirements.lock pyproject.toml
+	$(PIP_COMPILE) --output-file requirements.lock pyproject.toml
+	$(BIN)/python -c 'import tomllib; extras = tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]; \
+		print(*extras["dev"], sep="\n")' | $(PIP_COMPILE) --constraint requirements.lock --output-file tests/requirements.lock -
 
 clean:  ## Remove what was installed and what the embedded servers keep
 	rm -rf .venv var
