@@ -3,7 +3,8 @@
 Redis is the store, dramatiq's broker is not. There is one write path, `commit`; see `commit.py` and `commit.lua`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, cast
 import redis
 import structlog
 
-from worker.codec import decode_case, decode_event
+from worker.codec import UnreadableCase, decode_case, decode_event
 from worker.commit import Commit, Keys, Stored, millis, moment
 from worker.dunning.contact import Contact
 from worker.dunning.events import Event
@@ -61,6 +62,20 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
+class Known:
+    """What the store knows of invoices and of groups that a job names, read in one round trip.
+
+    `held_by`: the case that last held each invoice, by number; `latest`: the latest case of each group (see
+    `reminders.group_of`), open or ended; unknown ones are left out. `early`: payments that came before their invoice,
+    as JSON, by number.
+    """
+
+    held_by: Mapping[str, str]
+    latest: Mapping[str, str]
+    early: Mapping[str, list[str]]
+
+
+@dataclass(frozen=True, slots=True)
 class Claimed:
     """A case whose time has come, and the ladder time its agenda entry bore."""
 
@@ -73,7 +88,8 @@ class Cases:
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self._commit = client.register_script((_SCRIPTS / "commit.lua").read_text())
+        self._script = (_SCRIPTS / "commit.lua").read_text()
+        self._sha = hashlib.sha1(self._script.encode(), usedforsecurity=False).hexdigest()
         self._claim = client.register_script((_SCRIPTS / "claim.lua").read_text())
 
     # ---- writing
@@ -84,16 +100,39 @@ class Cases:
         Raises `Conflict`, `Refused`, `NotDurable` (it happened, and may be lost), or redis errors; after a lost answer
         the same commit may be given again.
         """
-        keys, plan = commit.request()
-        if not durable:
-            _check(self._commit(keys=keys, args=[plan]), commit)
-            return
+        answers = self._ask([commit], durable=durable)
+        if isinstance(answers[0], redis.exceptions.NoScriptError):
+            self.client.script_load(self._script)
+            answers = self._ask([commit], durable=durable)
+        _check(answers[0], commit)
+        if durable:
+            _check_durable(answers[1])
+
+    def commit_each(self, commits: Sequence[Commit]) -> list[Conflict | Refused | None]:
+        """Do them one by one, in one round trip; what became of each (None: done).
+
+        Raises the first redis error there was, once it is logged what was done all the same.
+        """
+        answers = self._ask(commits) if commits else []
+        if any(isinstance(answer, redis.exceptions.NoScriptError) for answer in answers):
+            self.client.script_load(self._script)
+            answers = self._ask(commits)
+        errors = [answer for answer in answers if isinstance(answer, Exception)]
+        pairs = zip(answers, commits, strict=True)
+        refusals = [_refusal(answer, commit) for answer, commit in pairs if not isinstance(answer, Exception)]
+        if errors:
+            raise errors[0]
+        return refusals
+
+    def _ask(self, commits: Sequence[Commit], *, durable: bool = False) -> list[Any]:
+        """The script's answer to each, as it came; then that of `WAITAOF`. By digest, so that it is one round trip."""
         with self.client.pipeline(transaction=False) as pipe:
-            self._commit(keys=keys, args=[plan], client=pipe)
-            pipe.waitaof(1, 0, DURABLE_WITHIN_MS)
-            answer, on_disk = pipe.execute(raise_on_error=False)
-        _check(answer, commit)
-        _check_durable(on_disk)
+            for commit in commits:
+                keys, plan = commit.request()
+                pipe.evalsha(self._sha, len(keys), *keys, plan)
+            if durable:
+                pipe.waitaof(1, 0, DURABLE_WITHIN_MS)
+            return pipe.execute(raise_on_error=False)
 
     # ---- reading
 
@@ -111,40 +150,44 @@ class Cases:
         return {name: stored for name, stored in found if stored}
 
     def see(self, case_id: str) -> Seen | None:
-        """The case with its debtor's contacts and what is paused, in one round trip."""
-        keys = Keys(creditor_of(case_id))
+        """The case with its debtor's contacts and what is paused, in one round trip. Raises UnreadableCase."""
+        found = self.see_each([case_id])[0]
+        if isinstance(found, UnreadableCase):
+            raise found
+        return found
+
+    def see_each(self, case_ids: Sequence[str]) -> list[Seen | UnreadableCase | None]:
+        """Several cases of any creditors as `see` reads them, all in one round trip, in the order asked for."""
         with self.client.pipeline(transaction=False) as pipe:
-            pipe.get(keys.case(case_id))
-            pipe.zrange(keys.contacts(case_id), 0, -1, withscores=True)
-            pipe.hkeys(keys.paused)
-            value, contacts, paused = pipe.execute()
-        stored = _parse(value)
-        if stored is None:
-            return None
-        return Seen(stored, tuple(_contacts(contacts)), frozenset(paused))
+            for case_id in case_ids:
+                keys = Keys(creditor_of(case_id))
+                pipe.get(keys.case(case_id))
+                pipe.zrange(keys.contacts(case_id), 0, -1, withscores=True)
+                pipe.hkeys(keys.paused)
+            answers = pipe.execute()
+        return [_seen(*answers[i : i + 3]) for i in range(0, len(answers), 3)]
 
     def history(self, case_id: str) -> list[Event]:
         """Every event of the case, oldest first."""
         values = cast("list[str]", self.client.lrange(Keys(creditor_of(case_id)).history(case_id), 0, -1))
         return [decode_event(value) for value in values]
 
-    def cases_of_invoices(self, creditor: str, numbers: Sequence[str]) -> dict[str, str]:
-        """The case that last held each of these invoices; unknown ones are left out."""
-        found = cast("list[str | None]", self.client.hmget(Keys(creditor).invoices, list(numbers)))
-        return {number: case_id for number, case_id in zip(numbers, found, strict=True) if case_id}
+    def known(self, creditor: str, numbers: Sequence[str], groups: Sequence[str] = ()) -> Known:
+        """What the store knows of these invoices and groups, in one round trip."""
+        keys = Keys(creditor)
+        with self.client.pipeline(transaction=False) as pipe:
+            pipe.hmget(keys.invoices, list(numbers))
+            if groups:
+                pipe.hmget(keys.groups, list(groups))
+            for number in numbers:
+                pipe.lrange(keys.early(number), 0, -1)
+            held_by, *found = pipe.execute()
+        latest = found.pop(0) if groups else []
+        return Known(_paired(numbers, held_by), _paired(groups, latest), dict(zip(numbers, found, strict=True)))
 
     def latest_of_group(self, creditor: str, group: str) -> str | None:
         """The latest case of a group (see `reminders.group_of`), open or ended."""
         return cast("str | None", self.client.hget(Keys(creditor).groups, group))
-
-    def early_payments(self, creditor: str, invoices: Sequence[str]) -> dict[str, list[str]]:
-        """Payments that came before their invoice, as JSON, by invoice number."""
-        keys = Keys(creditor)
-        with self.client.pipeline(transaction=False) as pipe:
-            for number in invoices:
-                pipe.lrange(keys.early(number), 0, -1)
-            found = pipe.execute()
-        return dict(zip(invoices, found, strict=True))
 
     def case_ids(self, creditor: str) -> Iterator[str]:
         """Every case of the creditor, the latest opened first."""
@@ -187,14 +230,22 @@ class Cases:
 
 def _check(answer: Any, commit: Commit) -> None:
     """Logs what happened, or raises what `commit.lua` answered instead."""
+    refusal = _refusal(answer, commit)
+    if refusal:
+        raise refusal
+
+
+def _refusal(answer: Any, commit: Commit) -> Conflict | Refused | None:
+    """Why it did not happen; None, logged, if it did. Raises redis errors."""
     if isinstance(answer, Exception):
         raise answer
     if answer[0] == "conflict":
-        raise Conflict
+        return Conflict()
     if answer[0] == "refused":
-        raise Refused(answer[1], answer[2])
+        return Refused(answer[1], answer[2])
     for case, event in commit.happened:
         log_event(case, event)
+    return None
 
 
 def _check_durable(answer: Any) -> None:
@@ -205,6 +256,20 @@ def _check_durable(answer: Any) -> None:
         raise answer
     elif answer[0] < 1:
         raise NotDurable
+
+
+def _seen(
+    value: str | None, contacts: Iterable[tuple[str, float]], paused: Iterable[str]
+) -> Seen | UnreadableCase | None:
+    try:
+        stored = _parse(value)
+    except UnreadableCase as error:
+        return error
+    return Seen(stored, tuple(_contacts(contacts)), frozenset(paused)) if stored else None
+
+
+def _paired(names: Sequence[str], values: Sequence[str | None]) -> dict[str, str]:
+    return {name: value for name, value in zip(names, values, strict=True) if value}
 
 
 def _parse(value: str | None) -> Stored | None:

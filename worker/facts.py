@@ -157,7 +157,7 @@ def _holder(taking: Taking, job: ReceivedJob | FailedJob) -> Stored | None:
 
 
 def _by_invoice(taking: Taking, number: str | None) -> Stored | None:
-    return taking.holders([number]).get(number) if number else None
+    return taking.known([number]).holders.get(number) if number else None
 
 
 def _keep_for_later(taking: Taking, job: ReceivedJob | FailedJob, amount: Decimal) -> None:

@@ -7,6 +7,7 @@ person settles it.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -47,12 +48,15 @@ class _Known:
     by: str = ""
 
 
-def record(app: App, attempt: str, outcome: Outcome, now: datetime, by: str = "") -> bool:
-    """Store the outcome; returns when it is stored (True), or known, or of no attempt we know (False)."""
+def record(app: App, attempt: str, outcome: Outcome, now: datetime, by: str = "", seen: Seen | None = None) -> bool:
+    """Store the outcome; returns when it is stored (True), or known, or of no attempt we know (False).
+
+    `seen` is the case as the caller last wrote it: it saves reading it, if nobody has written to it since.
+    """
     case_id, number = parse_attempt_id(attempt)
 
-    def store() -> bool:
-        seen = app.cases.see(case_id)
+    def store(known: Seen | None) -> bool:
+        seen = known or app.cases.see(case_id)
         found = seen.case.find_attempt(number) if seen else None
         if seen is None or found is None or not _outranks(outcome, found[1]):
             _log.info("outcome.known", attempt=attempt, case=case_id)
@@ -61,8 +65,9 @@ def record(app: App, attempt: str, outcome: Outcome, now: datetime, by: str = ""
         return True
 
     while True:
+        known, seen = seen, None
         try:
-            return until_it_answers(store)
+            return until_it_answers(partial(store, known))
         except Conflict:
             continue
 

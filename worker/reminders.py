@@ -26,7 +26,7 @@ from worker.dunning.model import ZERO, Debtor, Invoice, Movement, StepRun
 from worker.dunning.strategy import Strategy
 from worker.dunning.view import run_key
 from worker.jobs import BadJob, ReminderDue, strategy_of
-from worker.taking import Taking
+from worker.taking import Found, Taking
 
 #: Once a case has ended so, its invoices are somebody else's business: a later reminder does not start over.
 _FINAL = frozenset({"handed_over", "insolvency", "written_off", "cancelled", "time_barred", "deceased", "other"})
@@ -37,15 +37,21 @@ def remind(taking: Taking, job: ReminderDue) -> None:
     strategy = strategy_of(job, taking.app.config)
     if strategy is None:
         raise BadJob(["debtor.kind: the creditor has no strategy for that kind"])
-    holders = taking.holders([invoice.number for invoice in job.invoices])
-    invoices = _news(taking, job, holders)
+    found = taking.known([invoice.number for invoice in job.invoices], _group_keys(job, strategy))
+    invoices = _news(taking, job, found.holders)
     if strategy.group_by == "invoice":
         _refuse_credit_notes(job)
         groups = [(i.number, [i]) for i in invoices]
     else:
         groups = [("", invoices)] if invoices or strategy.driven_by == "jobs" else []
     for group, members in groups:
-        _Group(taking, job, strategy, group, holders).update(members)
+        _Group(taking, job, strategy, group, found).update(members)
+
+
+def _group_keys(job: ReminderDue, strategy: Strategy) -> list[str]:
+    """The groups that the job's invoices may belong to."""
+    names = [invoice.number for invoice in job.invoices] if strategy.group_by == "invoice" else [""]
+    return [group_of(job.debtor.id, job.invoices[0].currency, name) for name in names]
 
 
 def _refuse_credit_notes(job: ReminderDue) -> None:
@@ -87,16 +93,13 @@ def _keep_movements(stated: Invoice, known: Invoice | None) -> Invoice:
 class _Group:
     """The invoices of one case: the debtor's in one currency, or with `group_by: invoice` a single one."""
 
-    def __init__(
-        self, taking: Taking, job: ReminderDue, strategy: Strategy, group: str, holders: Mapping[str, Stored]
-    ) -> None:
+    def __init__(self, taking: Taking, job: ReminderDue, strategy: Strategy, group: str, found: Found) -> None:
         self.taking, self.job, self.strategy, self.group = taking, job, strategy, group
-        self.holders = holders
+        self.holders, self.early = found.holders, found.early
         self.debtor: Debtor = job.debtor.value(taking.app.config.creditors[job.creditor])
         self.currency = job.invoices[0].currency
         self.key = group_of(self.debtor.id, self.currency, group)
-        latest = taking.app.cases.latest_of_group(job.creditor, self.key)
-        self.latest = taking.app.cases.load(latest) if latest else None
+        self.latest = found.latest.get(self.key)
         if job.strategy is None and self.current:  # a job that names no strategy follows the open case's
             self.strategy = taking.app.config.strategies.get(self.current.case.strategy, strategy)
 
@@ -199,10 +202,9 @@ class _Group:
     def _early_payments(self, invoices: list[Invoice]) -> list[Event]:
         """Payments that came before their invoice, applied now; the guard makes sure that none slips in between."""
         commit, keys = self.taking.commit, self.taking.commit.keys
-        waiting = self.taking.app.cases.early_payments(self.job.creditor, [i.number for i in invoices])
         events: list[Event] = []
         for invoice in invoices:
-            entries = waiting[invoice.number]
+            entries = self.early[invoice.number]
             commit.guard("length", keys.early(invoice.number), len(entries))
             if entries:
                 commit.op("DEL", keys.early(invoice.number))

@@ -1,12 +1,14 @@
 """agenda -> decide -> reserve -> queue. Any number of schedulers may run.
 
 A tick claims what is due, takes one look at each case, commits what the rules decide, and puts the ids of reserved
-attempts into the channels' queues, but for those that are full. A scheduler that dies leaves leases behind;
+attempts into the channels' queues, but for those that are full. A creditor's cases are read together and written
+together, each commit for itself. A scheduler that dies leaves leases behind;
 another puts those cases back when they run out.
 """
 
 import time
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Event as Flag
 
@@ -14,7 +16,7 @@ import redis
 import structlog
 
 from worker.app import App
-from worker.cases import Claimed, Conflict, Refused, Seen
+from worker.cases import Claimed, Seen
 from worker.clock import RehearsalClock
 from worker.codec import UnreadableCase
 from worker.commit import Commit
@@ -40,6 +42,16 @@ QUIET = 0.25
 TRIES = 8
 
 _log = structlog.get_logger("relance.scheduler")
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What a look at a claimed case came to, at that ladder time, and the commit that makes it so."""
+
+    claim: Claimed
+    at: datetime
+    outlook: Outlook
+    commit: Commit
 
 
 class Scheduler:
@@ -92,34 +104,43 @@ class Scheduler:
         claimed, back = self.app.cases.claim(creditor, now=now, real=real, lease=CLAIM_LEASE, limit=BATCH)
         if back:
             _log.warning("lease.expired", creditor=creditor, cases=back)
-        for claim in claimed:
-            try:
-                self._look(claim, now)
-            except UnreadableCase as error:
-                _log.error("case.unreadable", case=claim.case_id, error=str(error))
-                self.app.cases.set_aside(claim.case_id, real + SET_ASIDE)
+        self._look_at(claimed, now)
         return len(claimed)
 
-    def _look(self, claim: Claimed, now: datetime) -> None:
-        """One look at one case, at the time its agenda entry bears where the clock runs faster than we do."""
-        at = claim.at if self.app.clock.rehearsal else now
+    def _look_at(self, claims: Sequence[Claimed], now: datetime) -> None:
+        """One look at each, repeated for those that others write to meanwhile."""
         for _ in range(TRIES):
-            seen = self.app.cases.see(claim.case_id)
-            if seen is None:
-                _log.error("case.missing", case=claim.case_id)
+            if not claims:
                 return
-            try:
-                outlook = self._outlook(seen, at)
-                commit = self._commit(seen, outlook, at)
-            except Exception as error:
-                outlook, commit = Outlook((), seen.case), self._failure(seen, at, error)
-            try:
-                self.app.cases.commit(commit)
-            except (Conflict, Refused):
-                continue
-            self._carry_out(outlook, at)
-            return
-        _log.warning("case.contended", case=claim.case_id)
+            claims = self._look_once(claims, now)
+        for claim in claims:
+            _log.warning("case.contended", case=claim.case_id)
+
+    def _look_once(self, claims: Sequence[Claimed], now: datetime) -> list[Claimed]:
+        """One look at each, in two round trips for all; returns those that others wrote to meanwhile."""
+        found = self.app.cases.see_each([claim.case_id for claim in claims])
+        looks = [look for claim, seen in zip(claims, found, strict=True) if (look := self._look(claim, seen, now))]
+        refusals = self.app.cases.commit_each([look.commit for look in looks])
+        for look, refusal in zip(looks, refusals, strict=True):
+            if refusal is None:
+                self._carry_out(look)
+        return [look.claim for look, refusal in zip(looks, refusals, strict=True) if refusal]
+
+    def _look(self, claim: Claimed, seen: Seen | UnreadableCase | None, now: datetime) -> _Look | None:
+        """One look at one case, at the time its agenda entry bears where the clock runs faster than we do."""
+        if seen is None:
+            _log.error("case.missing", case=claim.case_id)
+            return None
+        if isinstance(seen, UnreadableCase):
+            _log.error("case.unreadable", case=claim.case_id, error=str(seen))
+            self.app.cases.set_aside(claim.case_id, self.app.clock.real() + SET_ASIDE)
+            return None
+        at = claim.at if self.app.clock.rehearsal else now
+        try:
+            outlook = self._outlook(seen, at)
+            return _Look(claim, at, outlook, self._commit(seen, outlook, at))
+        except Exception as error:
+            return _Look(claim, at, Outlook((), seen.case), self._failure(seen, at, error))
 
     def _outlook(self, seen: Seen, at: datetime) -> Outlook:
         case = seen.case
@@ -145,9 +166,9 @@ class Scheduler:
         )
         return Outlook((*outlook.events, task), outlook.case, outlook.wait, outlook.remind, handed)
 
-    def _carry_out(self, outlook: Outlook, at: datetime) -> None:
-        for channel, attempt in outlook.attempts:
-            self.queues.enqueue(send_message(channel, attempt, at if self.app.clock.rehearsal else None))
+    def _carry_out(self, look: _Look) -> None:
+        for channel, attempt in look.outlook.attempts:
+            self.queues.enqueue(send_message(channel, attempt, look.at if self.app.clock.rehearsal else None))
 
     def _failure(self, seen: Seen, at: datetime, error: Exception) -> Commit:
         """Count it on the case; the third in a row holds it with its place. No silent loop."""

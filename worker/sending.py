@@ -15,7 +15,7 @@ import structlog
 from channels.base import Accepted, Channel, ChannelError, ConfigurationError, Unavailable, Uncertain
 from worker.app import App
 from worker.cases import Conflict, NotDurable, Refused, Seen
-from worker.commit import Commit
+from worker.commit import Commit, Stored
 from worker.dunning.events import AttemptBegun, AttemptReleased
 from worker.dunning.ladder import may_send
 from worker.dunning.model import Send, StepRun, attempt_id, parse_attempt_id
@@ -54,6 +54,14 @@ class Try:
         return attempt_id(self.seen.case, self.send.attempt)
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """When `sending` was asked for, by the monotonic clock, and the case as it then was stored."""
+
+    at: float
+    seen: Seen
+
+
 class NotNow(Exception):
     """The message may not leave now; the text is the reason."""
 
@@ -84,7 +92,8 @@ def deliver(app: App, attempt: str, at: datetime | None) -> None:
         except NotDurable:
             record(app, attempt, Unavailable("down", "not_durable", "the store's disk is slow"), trying.now)
             return
-        record(app, attempt, call(channel, prepared, trying, begun), trying.now)
+        outcome = call(channel, prepared, trying, begun.at)
+        record(app, attempt, outcome, trying.now, seen=begun.seen)
         return
     _log.warning("attempt.contended", attempt=attempt)
 
@@ -124,8 +133,8 @@ def _provider(app: App, trying: Try) -> str:
     return app.providers.pick(trying.seen.case.creditor, trying.send.channel, trying.send.tries)
 
 
-def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> float:
-    """The last look and `sending`, in one script, on disk. Returns when, by the monotonic clock.
+def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> Begun:
+    """The last look and `sending`, in one script, on disk.
 
     Raises Conflict when the facts moved since the message was rendered, Refused when something is paused, NotDurable
     when it may not be on disk.
@@ -143,13 +152,14 @@ def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> float:
         real_at=real if app.clock.rehearsal else None,
     )
     commit = Commit(case.creditor)
-    commit.change(trying.seen.stored, [event])
+    after = commit.change(trying.seen.stored, [event])
     scopes = ("all", "creditor", f"strategy:{case.strategy}", f"channel:{trying.send.channel}")
     commit.guard("free", commit.keys.paused, *scopes)
     commit.lease(case.id, event.lease)
     begun = time.monotonic()
     until_it_answers(lambda: app.cases.commit(commit, durable=True))  # the same commit again is the same commit
-    return begun
+    stored = Stored(after, trying.seen.stored.version + 1)
+    return Begun(begun, replace(trying.seen, stored=stored))
 
 
 def call(channel: Channel, prepared: Prepared, trying: Try, begun: float) -> Outcome:

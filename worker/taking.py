@@ -1,6 +1,6 @@
 """A job on its way in, and what the handlers of all types share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -11,6 +11,16 @@ from worker.dunning.contact import Calendar
 from worker.dunning.events import Event
 from worker.dunning.model import Case
 from worker.jobs import BadJob
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The cases that last held each invoice, by number; the latest of each group; payments that came before their
+    invoice, as JSON, by number."""
+
+    holders: Mapping[str, Stored]
+    latest: Mapping[str, Stored]
+    early: Mapping[str, list[str]]
 
 
 @dataclass(slots=True)
@@ -46,13 +56,17 @@ class Taking:
             raise BadJob(["case: the creditor has no such case"])
         return stored
 
-    def holders(self, numbers: Sequence[str]) -> dict[str, Stored]:
-        """The cases that last held these invoices, by number; the commit is refused if one has moved since."""
-        held_by = self.app.cases.cases_of_invoices(self.creditor, numbers)
+    def known(self, numbers: Sequence[str], groups: Sequence[str] = ()) -> Found:
+        """What is stored about these invoices and groups; the commit is refused if an invoice has moved since."""
+        known = self.app.cases.known(self.creditor, numbers, groups)
         for number in numbers:
-            self.commit.guard("is", self.commit.keys.invoices, number, held_by.get(number, ""))
-        cases = self.app.cases.load_many(self.creditor, held_by.values())
-        return {number: cases[case_id] for number, case_id in held_by.items() if case_id in cases}
+            self.commit.guard("is", self.commit.keys.invoices, number, known.held_by.get(number, ""))
+        cases = self.app.cases.load_many(self.creditor, [*known.held_by.values(), *known.latest.values()])
+        return Found(
+            holders={number: cases[case_id] for number, case_id in known.held_by.items() if case_id in cases},
+            latest={group: cases[case_id] for group, case_id in known.latest.items() if case_id in cases},
+            early=known.early,
+        )
 
 
 def calendar_of(case: Case) -> Calendar:

@@ -16,7 +16,7 @@ import redis
 
 from channels.base import Accepted, Channel, ChannelError, Message
 from worker.app import App
-from worker.cases import Cases
+from worker.cases import Cases, Conflict, Refused
 from worker.clock import Clock, RehearsalClock
 from worker.commit import Commit, Keys
 from worker.dunning.events import Event
@@ -89,9 +89,17 @@ class HookedCases(Cases):
 
     def commit(self, commit: Commit, *, durable: bool = False) -> None:
         """As the store does, a little late the first time."""
+        self._let_others_go_first()
+        super().commit(commit, durable=durable)
+
+    def commit_each(self, commits: Sequence[Commit]) -> list[Conflict | Refused | None]:
+        """The same for several."""
+        self._let_others_go_first()
+        return super().commit_each(commits)
+
+    def _let_others_go_first(self) -> None:
         while self._meanwhile:
             self._meanwhile.pop()()
-        super().commit(commit, durable=durable)
 
 
 class Later:

@@ -70,7 +70,7 @@ def test_two_schedulers_that_look_at_one_case_at_once_reserve_once(rig: Rig, mak
 
     def look(app: Any, claim: Any) -> None:
         start.wait()
-        Scheduler(app, app.broker)._look(claim, app.clock.now())
+        Scheduler(app, app.broker)._look_at([claim], app.clock.now())
 
     threads = [Thread(target=look, args=claim) for claim in claims]
     for thread in threads:
@@ -127,7 +127,7 @@ def test_two_cases_of_one_debtor_keep_the_gap(rig: Rig, make_app: MakeApp, tmp_p
     rig.app.cases.client.zrem(Keys("demo").agenda, cases[1].id)
 
     def meanwhile() -> None:
-        other._look(Claimed(cases[1].id, rig.app.clock.now()), rig.app.clock.now())
+        other._look_at([Claimed(cases[1].id, rig.app.clock.now())], rig.app.clock.now())
 
     rig.app.cases = HookedCases(rig.app.client, meanwhile)
     rig.tick()

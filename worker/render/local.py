@@ -43,7 +43,9 @@ class Day:
 
 def one_line(text: str) -> str:
     """The text without control, direction or surrogate characters, its blanks collapsed to single spaces."""
-    spaced = "".join(" " if char.isspace() else char for char in text)
+    spaced = " ".join(text.split())
+    if spaced.isprintable():  # nearly all text, at the speed of C
+        return spaced
     return " ".join("".join(char for char in spaced if unicodedata.category(char) not in ("Cc", "Cf", "Cs")).split())
 
 

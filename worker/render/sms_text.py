@@ -11,6 +11,7 @@ _BASIC = frozenset(
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 _EXTENDED = frozenset("\f^{}\\[~]|€")  # each is sent as two septets
+_GSM = _BASIC | _EXTENDED
 
 #: Characters whose replacement nobody reads as a fault: done always.
 _TYPOGRAPHY = str.maketrans(
@@ -55,7 +56,7 @@ def sms_segments(text: str) -> tuple[str, int]:
 
 
 def _is_gsm(text: str) -> bool:
-    return all(char in _BASIC or char in _EXTENDED for char in text)
+    return _GSM.issuperset(text)
 
 
 def _fill(widths: list[int], *, alone: int, joined: int) -> int:
