@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format lock clean
+.PHONY: help setup demo test bench check format lock clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "%-8s %s\n", $$1, $$2}'
@@ -23,6 +23,9 @@ demo: setup  ## Watch unpaid invoices being chased, on throw-away servers and sa
 
 test: setup  ## Run the whole suite on the embedded server
 	$(BIN)/python -m pytest
+
+bench: setup  ## Measure speed and its price against plain dramatiq, the bare SDKs and Celery; fills var/bench.json
+	$(BIN)/python -m tests.bench
 
 check: setup  ## Lint, types, and who may import whom
 	$(BIN)/ruff check

@@ -1,0 +1,190 @@
+"""Where everything is measured: the servers, the provider, one environment for all processes, and the processes."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from tests.bench import machine
+from tests.bench.certificate import write_certificate
+from worker.embedded import Embedded, Urls
+
+ROOT = Path(__file__).parents[2]
+CHANNELS = ("sms", "email", "voice")
+_OURS = ("TWILIO_", "SENDGRID_", "SMTP_", "REDIS_", "BROKER_", "PUBLIC_", "RELANCE_", "CELERY_", "PEER_", "dramatiq_")
+
+#: One step on one channel, due at once, at any hour. All else is as shipped.
+_STRATEGY = """\
+name: bench_{channel}
+debtors: [business]
+driven_by: ladder
+contact:
+  window: {{days: mon-sun, hours: ["00:00-23:59"], holidays: true}}
+  min_gap: 3d
+  late_after: 60d
+  fallback: []
+ladder:
+  - name: {step}
+    when: due + 1d
+    channel: {channel}
+    notice: {notice}
+    tone: {tone}
+    deadline: 7d
+"""
+_STEPS = {
+    "sms": {"step": "sms_reminder", "notice": "nudge", "tone": 2},
+    "email": {"step": "first_reminder", "notice": "first_reminder", "tone": 1},
+    "voice": {"step": "call", "notice": "call", "tone": 2},
+}
+
+
+class BrokenPromise(Exception):
+    """Something was lost, or sent twice: figures of such a run mean nothing."""
+
+
+class Provider:
+    """The program of `provider.py`."""
+
+    def __init__(self, pair: Path) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.bench.provider", str(pair)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+        )
+        self.pid = self._process.pid
+        self.url = f"https://127.0.0.1:{self._read()}"
+
+    def ask(self, line: str) -> Any:
+        """Tell it something; its answer."""
+        assert self._process.stdin
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def count(self) -> int:
+        """How many messages it accepted since it was cleared."""
+        return int(self.ask("count"))
+
+    def accepted(self) -> dict[str, list[float]]:
+        """When (Unix time), by "channel address"."""
+        return dict(self.ask("report"))
+
+    def close(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.communicate()
+
+    def _read(self) -> Any:
+        assert self._process.stdout
+        return json.loads(self._process.stdout.readline())
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What the workloads share. `environ` is for every process of every workload."""
+
+    folder: Path
+    provider: Provider
+    environ: Mapping[str, str]
+    urls: Urls
+    store: "redis.Redis"
+    broker: "redis.Redis"
+    servers: Mapping[str, int]
+
+    def url(self, server: str, database: int) -> str:
+        """A database of one of the servers, `cases` or `broker`."""
+        return f"unix://{self.folder / 'servers' / server}.sock?db={database}"
+
+
+@contextmanager
+def stage(folder: Path) -> Iterator[Stage]:
+    """Servers and provider for as long as this lasts, in an empty folder with a short path."""
+    with ExitStack() as stack:
+        write_certificate(folder / "pair.pem", folder / "bundle.pem")
+        write_config(folder / "config")
+        urls = stack.enter_context(Embedded(folder / "servers"))
+        provider = Provider(folder / "pair.pem")
+        stack.callback(provider.close)
+        environ = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)} | {
+            "PYTHONPATH": str(ROOT),
+            "SSL_CERT_FILE": str(folder / "bundle.pem"),
+            "REQUESTS_CA_BUNDLE": str(folder / "bundle.pem"),
+            "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+            "TWILIO_AUTH_TOKEN": "bench",
+            "TWILIO_BASE_URL": provider.url,
+            "SENDGRID_API_KEY": "SG.bench",
+            "SENDGRID_BASE_URL": provider.url,
+            "RELANCE_CONFIG": str(folder / "config"),
+        }
+        store, broker = (redis.Redis.from_url(url, decode_responses=True) for url in (urls.redis_url, urls.broker_url))
+        stack.callback(store.close)
+        stack.callback(broker.close)
+        servers = {name: int((folder / "servers" / name / "pid").read_text()) for name in ("cases", "broker")}
+        yield Stage(folder, provider, environ, urls, store, broker, servers)
+
+
+def write_config(folder: Path) -> None:
+    """The shipped configuration, with a strategy per channel that is due at once."""
+    shutil.copytree(ROOT / "config", folder)
+    for channel, step in _STEPS.items():
+        text = _STRATEGY.format(channel=channel, **step)
+        (folder / "strategies" / f"bench_{channel}.yaml").write_text(text, encoding="utf-8")
+
+
+class Program:
+    """A command and all it starts, until `stop`; its output goes to a file in the stage's folder."""
+
+    def __init__(self, stage: Stage, name: str, *command: str, **environ: str) -> None:
+        self.name = name
+        self.log = stage.folder / f"{name}.log"
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                env={**stage.environ, **environ},
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def pids(self) -> list[int]:
+        """The process and all its descendants."""
+        return machine.family(self._process.pid)
+
+    def alive(self) -> bool:
+        """Does it still run?"""
+        return self._process.poll() is None
+
+    def stop(self) -> None:
+        """Ask it to end; kill what is left of it."""
+        pids = self.pids()
+        machine.thaw(pids)
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            for pid in pids:
+                with_name = machine.command_of(pid)
+                if with_name:
+                    os.kill(pid, 9)
+            self._process.wait()
+
+
+def until(condition: Callable[[], object], what: str, seconds: float = 60.0, pause: float = 0.01) -> None:
+    """Wait for it. Raises BrokenPromise when it does not come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise BrokenPromise(f"not within {seconds:.0f} s: {what}")
+        time.sleep(pause)
