@@ -24,7 +24,7 @@ demo: setup  ## Watch unpaid invoices being chased, on throw-away servers and sa
 test: setup  ## Run the whole suite on the embedded server
 	$(BIN)/python -m pytest
 
-bench: setup  ## Measure speed and its price against plain dramatiq, the bare SDKs and Celery; fills var/bench.json
+bench: setup  ## Measure speed and its price against plain dramatiq, the bare SDKs and Celery
 	$(BIN)/python -m tests.bench
 
 check: setup  ## Lint, types, and who may import whom
