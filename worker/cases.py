@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import redis
 import structlog
+from redis.client import NEVER_DECODE
 
 from worker.codec import UnreadableCase, decode_case, decode_event
 from worker.commit import Commit, Keys, Stored, millis, moment
@@ -19,12 +20,16 @@ from worker.dunning.contact import Contact
 from worker.dunning.events import Event
 from worker.dunning.model import Case, creditor_of
 from worker.logs import log_event
+from worker.pack import unpack
 
 Client = redis.Redis
 
 #: How long a server may take to write a reservation to its disk, in milliseconds.
 DURABLE_WITHIN_MS = 1500
 
+
+#: Packed values are bytes, on connections that otherwise speak text.
+_PACKED: Mapping[str, Any] = {NEVER_DECODE: []}
 
 _SCRIPTS = Path(__file__).parent
 _log = structlog.get_logger("relance.store")
@@ -128,8 +133,8 @@ class Cases:
         """The script's answer to each, as it came; then that of `WAITAOF`. By digest, so that it is one round trip."""
         with self.client.pipeline(transaction=False) as pipe:
             for commit in commits:
-                keys, plan = commit.request()
-                pipe.evalsha(self._sha, len(keys), *keys, plan)
+                keys, arguments = commit.request()
+                pipe.evalsha(self._sha, len(keys), *keys, *arguments)
             if durable:
                 pipe.waitaof(1, 0, DURABLE_WITHIN_MS)
             return pipe.execute(raise_on_error=False)
@@ -138,14 +143,15 @@ class Cases:
 
     def load(self, case_id: str) -> Stored | None:
         """The case, if there is one."""
-        return _parse(cast("str | None", self.client.get(Keys(creditor_of(case_id)).case(case_id))))
+        return _parse(self.client.execute_command("GET", Keys(creditor_of(case_id)).case(case_id), **_PACKED))
 
     def load_many(self, creditor: str, case_ids: Iterable[str]) -> dict[str, Stored]:
         """Several cases of one creditor, in one round trip; those that do not exist are left out."""
         names = sorted(set(case_ids))
         if not names:
             return {}
-        values = cast("list[str | None]", self.client.mget([Keys(creditor).case(name) for name in names]))
+        wanted = [Keys(creditor).case(name) for name in names]
+        values: list[bytes | None] = self.client.execute_command("MGET", *wanted, **_PACKED)
         found = zip(names, map(_parse, values), strict=True)
         return {name: stored for name, stored in found if stored}
 
@@ -161,7 +167,7 @@ class Cases:
         with self.client.pipeline(transaction=False) as pipe:
             for case_id in case_ids:
                 keys = Keys(creditor_of(case_id))
-                pipe.get(keys.case(case_id))
+                pipe.execute_command("GET", keys.case(case_id), **_PACKED)
                 pipe.zrange(keys.contacts(case_id), 0, -1, withscores=True)
                 pipe.hkeys(keys.paused)
             answers = pipe.execute()
@@ -169,8 +175,9 @@ class Cases:
 
     def history(self, case_id: str) -> list[Event]:
         """Every event of the case, oldest first."""
-        values = cast("list[str]", self.client.lrange(Keys(creditor_of(case_id)).history(case_id), 0, -1))
-        return [decode_event(value) for value in values]
+        key = Keys(creditor_of(case_id)).history(case_id)
+        values: list[bytes] = self.client.execute_command("LRANGE", key, 0, -1, **_PACKED)
+        return [decode_event(unpack(value)) for value in values]
 
     def known(self, creditor: str, numbers: Sequence[str], groups: Sequence[str] = ()) -> Known:
         """What the store knows of these invoices and groups, in one round trip."""
@@ -259,7 +266,7 @@ def _check_durable(answer: Any) -> None:
 
 
 def _seen(
-    value: str | None, contacts: Iterable[tuple[str, float]], paused: Iterable[str]
+    value: bytes | None, contacts: Iterable[tuple[str, float]], paused: Iterable[str]
 ) -> Seen | UnreadableCase | None:
     try:
         stored = _parse(value)
@@ -272,12 +279,16 @@ def _paired(names: Sequence[str], values: Sequence[str | None]) -> dict[str, str
     return {name: value for name, value in zip(names, values, strict=True) if value}
 
 
-def _parse(value: str | None) -> Stored | None:
+def _parse(value: bytes | None) -> Stored | None:
     if value is None:
         return None
-    version, _, rest = value.partition("|")
-    _, _, snapshot = rest.partition("|")
-    return Stored(decode_case(snapshot), int(version))
+    version, _, rest = value.partition(b"|")
+    _, _, snapshot = rest.partition(b"|")
+    try:
+        text = unpack(snapshot)
+    except ValueError as error:
+        raise UnreadableCase(str(error)) from None
+    return Stored(decode_case(text), int(version))
 
 
 def _contacts(members: Iterable[tuple[str, float]]) -> Iterator[Contact]:

@@ -15,6 +15,7 @@ from worker.codec import encode_case, encode_event
 from worker.dunning.events import Event
 from worker.dunning.fold import fold
 from worker.dunning.model import Case
+from worker.pack import pack
 
 #: How many entries a creditor's event stream keeps, about.
 STREAM_LENGTH = 100_000
@@ -91,6 +92,7 @@ class Commit:
     _ops: list[list[Any]] = field(default_factory=list)
     _events: list[list[Any]] = field(default_factory=list)
     _stream: list[list[Any]] = field(default_factory=list)
+    _packed: list[bytes] = field(default_factory=list)
     #: What happens to which case, for the log.
     happened: list[tuple[Case, Event]] = field(default_factory=list)
 
@@ -110,14 +112,19 @@ class Commit:
         version = stored.version if stored else 0
         entry: dict[str, Any] = {"key": self._key(self.keys.case(after.id)), "expect": version}
         if events:
-            entry |= {"value": encode_case(after), "version": version + 1}
+            entry |= {"value": self._pack(encode_case(after)), "version": version + 1}
         self._cases.append(entry)
         for event in events:
             self.happened.append((after, event))
             data = encode_event(event)
-            self._events.append([self._key(self.keys.history(after.id)), data])
+            self._events.append([self._key(self.keys.history(after.id)), self._pack(data)])
             self._publish(after.id, version + 1, data)
         return after
+
+    def _pack(self, text: str) -> int:
+        """Keeps it for the request; returns where it will be found in ARGV."""
+        self._packed.append(pack(text))
+        return len(self._packed) + 1
 
     def announce(self, case_id: str, version: int, kind: str, **fields: str) -> None:
         """Put an entry into the event stream that is news, not history: when a case is looked at next, and why."""
@@ -150,8 +157,8 @@ class Commit:
         """Nobody is on the case."""
         self.op("ZREM", self.keys.in_flight, case_id)
 
-    def request(self) -> tuple[list[str], str]:
-        """The keys and the plan for `commit.lua`."""
+    def request(self) -> tuple[list[str], list[str | bytes]]:
+        """The keys and the arguments for `commit.lua`."""
         plan = {
             "id": self.id,
             "cases": self._cases,
@@ -160,4 +167,4 @@ class Commit:
             "events": self._events,
             "stream": self._stream,
         }
-        return self._keys, json.dumps(plan, separators=(",", ":"), ensure_ascii=False)
+        return self._keys, [json.dumps(plan, separators=(",", ":"), ensure_ascii=False), *self._packed]
