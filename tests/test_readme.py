@@ -1,5 +1,6 @@
 """What the README shows is what happens: its commands are run, its snippet enqueues, its table is the ladder."""
 
+import json
 import os
 import re
 import subprocess
@@ -10,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT, MakeApp
+from worker.codec import decode_event, encode_event
 from worker.config import load
+from worker.dunning.events import HoldPlaced
+from worker.dunning.preflight import DEFECTS
 from worker.embedded import Urls
 from worker.processes import run_worker
 
@@ -76,6 +80,15 @@ def test_the_snippet_reaches_the_queue_without_the_project(store: Urls, make_app
     found = app.cases.load(case_id)
     assert found is not None
     assert found.case.debtor.name == "Menuiserie des Halles"
+
+
+def test_an_event_in_the_readme_is_one_of_ours() -> None:
+    """What upstream is shown reads and writes as what it will find in its stream."""
+    (shown,) = blocks("json")
+    event = decode_event(shown)
+    assert json.loads(encode_event(event)) == json.loads(shown)
+    assert isinstance(event, HoldPlaced)
+    assert set(event.hold.defects) <= set(DEFECTS)
 
 
 def test_the_ladder_in_the_readme_is_the_one_that_ships() -> None:

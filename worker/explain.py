@@ -6,9 +6,10 @@ from zoneinfo import ZoneInfo
 
 from worker.app import App
 from worker.cases import Seen
-from worker.dunning.decision import Decision, End, HandOver, Lapse, PlaceHold, Remind, Skip, Wait
+from worker.dunning.decision import Decision, End, HandOver, HoldInvoices, Lapse, PlaceHold, Remind, Skip, Wait
 from worker.dunning.ladder import decide
 from worker.dunning.model import Case, Send, StepRun, attempt_id
+from worker.dunning.preflight import DEFECTS
 
 #: Why a case waits, for a person.
 REASONS = {
@@ -86,7 +87,7 @@ def _state(decision: Decision) -> tuple[str, str, datetime | None]:
             return "held", step, hold.until
         case Remind(step=step) | HandOver(step=step) | Skip(step=step):
             return "due", step.name, None
-        case Lapse() | End():
+        case HoldInvoices() | Lapse() | End():
             return "due", "", None
 
 
@@ -101,6 +102,9 @@ def in_words(case: Case, decision: Decision) -> str:
             return f"{reason} (nothing goes out until `relance resume`)"
         case Wait(reason):
             return REASONS.get(reason, reason)
+        case HoldInvoices(placed, lifted):
+            held = [f"{hold.invoice} is held: {hold_words(hold.reason, hold.note)}" for hold in placed]
+            return "at the next look, " + "; ".join([*held, *(f"{h.invoice} is no longer held" for h in lifted)])
         case PlaceHold(hold):
             return f"held: {HOLD_WORDS.get(hold.reason, hold.reason)}"
         case Remind(channels=channels):
@@ -116,14 +120,20 @@ def in_words(case: Case, decision: Decision) -> str:
 
 
 def _hold_in_words(case: Case, reason: str) -> str:
-    notes = {hold.note for hold in case.holds if hold.reason == reason and hold.note}
-    return HOLD_WORDS.get(reason, reason) + (f" ({', '.join(sorted(notes))})" if notes else "")
+    words = {hold_words(reason, hold.note) for hold in case.holds if hold.reason == reason}
+    return "; ".join(sorted(words)) or HOLD_WORDS.get(reason, reason)
+
+
+def hold_words(reason: str, note: str) -> str:
+    """What a hold means, with its detail: what is wrong with an invoice, in words instead of names."""
+    detail = "; ".join(DEFECTS.get(name, name) for name in note.split(", ")) if reason == "invoice_defect" else note
+    return HOLD_WORDS.get(reason, reason) + (f" ({detail})" if detail else "")
 
 
 def held_invoices(case: Case) -> list[str]:
     """The invoices that are not chased although the case is."""
     return [
-        f"{hold.invoice}: held, {HOLD_WORDS.get(hold.reason, hold.reason)}"
+        f"{hold.invoice}: held, {hold_words(hold.reason, hold.note)}"
         + (f", until {local(case, hold.until)}" if hold.until else "")
         for hold in case.holds
         if hold.invoice

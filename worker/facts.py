@@ -200,20 +200,20 @@ def close(taking: Taking, job: CaseClosed) -> None:
     """Never chase this again. By an invoice its case is meant, unless others are owed in it: then that one alone."""
     stored = _named(taking, job.case, job.invoice)
     case = stored.case
-    others = [i for i in case.unpaid() if i.number != job.invoice]
+    others = [i for i in case.invoices if i.unsettled and i.number != job.invoice]
     invoice = case.invoice(job.invoice) if job.invoice else None
     if invoice and others and job.reason in ("paid", "credited", "cancelled", "written_off"):
         taking.change(stored, [InvoicesStated(at=taking.now, invoices=(_settled(invoice, taking.as_of),))])
         return
     events: list[Event] = [CaseEnded(at=taking.now, reason=job.reason, by="upstream")]
     if job.reason in ("paid", "credited"):  # an older reminder must not find anything owed
-        settled = tuple(_settled(i, taking.as_of) for i in case.invoices if i.outstanding > ZERO)
+        settled = tuple(_settled(i, taking.as_of) for i in case.invoices if i.unsettled or i.outstanding > ZERO)
         events = [InvoicesStated(at=taking.now, invoices=settled), *events] if settled else events
     taking.change(stored, [*events, *withdraw_tasks(taking.commit, fold(case, events), events, taking.now)])
 
 
 def _settled(invoice: Invoice, as_of: datetime) -> Invoice:
-    return replace(invoice, stated=ZERO, as_of=max(as_of, invoice.known_as_of), movements=())
+    return replace(invoice, stated=ZERO, settled=True, as_of=max(as_of, invoice.known_as_of), movements=())
 
 
 def _named(taking: Taking, case_id: str | None, number: str | None) -> Stored:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from worker.cases import Seen
 from worker.commit import Commit, millis
 from worker.dunning.contact import start_of_day
-from worker.dunning.decision import Around, End, HandOver, Lapse, PlaceHold, Remind, Skip, Wait
+from worker.dunning.decision import Around, End, HandOver, HoldInvoices, Lapse, PlaceHold, Remind, Skip, Wait
 from worker.dunning.events import (
     AttemptRejected,
     AttemptReleased,
@@ -95,24 +95,26 @@ def follow(case: Case, strategy: Strategy, around: Around, *, now: datetime, rea
             return Outlook(tuple(events), fold(case, new), remind=decision)
         if isinstance(decision, HandOver):
             handed = decision
-        event = _event(decision, now)
-        events.append(event)
-        case = fold(case, [event])
+        events += (new := _events(decision, now))
+        case = fold(case, new)
     raise RuntimeError("the rules decide in circles")
 
 
-def _event(decision: Lapse | PlaceHold | End | HandOver | Skip, now: datetime) -> Event:
+def _events(decision: HoldInvoices | Lapse | PlaceHold | End | HandOver | Skip, now: datetime) -> list[Event]:
     match decision:
+        case HoldInvoices(placed, lifted):
+            over = [HoldLapsed(at=now, reason=hold.reason, invoice=hold.invoice) for hold in lifted]
+            return [*over, *(HoldPlaced(at=now, hold=hold) for hold in placed)]
         case Lapse(hold):
-            return HoldLapsed(at=now, reason=hold.reason, invoice=hold.invoice)
+            return [HoldLapsed(at=now, reason=hold.reason, invoice=hold.invoice)]
         case PlaceHold(hold):
-            return HoldPlaced(at=now, hold=hold)
+            return [HoldPlaced(at=now, hold=hold)]
         case End(reason):
-            return CaseEnded(at=now, reason=reason)
+            return [CaseEnded(at=now, reason=reason)]
         case HandOver(step, anchor):
-            return HandedOver(at=now, step=step.name, anchor=anchor, to=step.handover)
+            return [HandedOver(at=now, step=step.name, anchor=anchor, to=step.handover)]
         case Skip(step, anchor, reason):
-            return StepSkipped(at=now, step=step.name, anchor=anchor, why=reason)
+            return [StepSkipped(at=now, step=step.name, anchor=anchor, why=reason)]
 
 
 def _reserve(case: Case, remind: Remind, *, now: datetime, real: datetime, digest: str) -> list[Event]:

@@ -112,7 +112,7 @@ class _Group:
         """Bring the open case up to date, or open one if anything is owed."""
         current = self.current
         self._check(invoices)
-        if current is None and not _owed(invoices):
+        if current is None and not _owed(invoices) and not any(invoice.unclear for invoice in invoices):
             if any(i.kind == "credit_note" and i.outstanding > ZERO for i in invoices):
                 raise BadJob(["invoices: a credit note without anything owed; send it with, or after, an invoice"])
             self.taking.notes.append("nothing is owed")

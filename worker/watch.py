@@ -14,7 +14,7 @@ from rich.table import Table
 
 from worker.app import App
 from worker.commit import Keys
-from worker.explain import HOLD_WORDS, REASONS
+from worker.explain import REASONS, hold_words
 
 _BLOCK_MS = 500
 #: With `until_ended`: how many empty reads after the last case ended, in case another one opens.
@@ -111,11 +111,11 @@ class Board:
 
     def _hold_placed(self, case: _Case, event: dict[str, Any]) -> str:
         hold = event["hold"]
-        words = HOLD_WORDS.get(hold["reason"], hold["reason"])
-        note = f" ({hold['note']})" if hold.get("note") else ""
+        about = f"{hold['invoice']} " if hold.get("invoice") else ""
+        words = f"{about}held: {hold_words(hold['reason'], hold.get('note', ''))}"
         if hold["reason"] != "partial_payment":
-            self._then(case, f"held: {words}{note}")
-        return f"held: {words}{note}"
+            self._then(case, words)
+        return words
 
     def _approval_given(self, case: _Case, event: dict[str, Any]) -> str:
         self.rows.append(

@@ -10,6 +10,7 @@ import pytest
 
 from tests.worker.payloads import refused, reminder
 from worker.config import Config, load
+from worker.dunning.preflight import defects
 from worker.jobs import (
     SCHEMAS,
     BadJob,
@@ -87,7 +88,7 @@ REFUSED = [
     ({"debtor__email": "ap@"}, "debtor.email: not a mailbox"),
     ({"debtor__email": "ap@example.com\r\nBcc: x@example.com"}, "debtor.email: not a mailbox"),
     ({"debtor__email": ...}, "debtor: has neither an email nor a phone"),
-    ({"debtor__name": ""}, "debtor.name: empty"),
+    ({"debtor__name": ...}, "debtor.name: required"),
     ({"debtor__name": "x" * 101}, "debtor.name: longer than 100 characters"),
     ({"debtor__name": "{{ 7*7 }}"}, "debtor.name: looks like a template"),
     ({"debtor__name": "{% raw %}"}, "debtor.name: looks like a template"),
@@ -101,7 +102,8 @@ REFUSED = [
     ({"debtor__timezone": "Europe/Pariss"}, "debtor.timezone: not a time zone; did you mean 'Europe/Paris'?"),
     ({"debtor__country": "UK"}, "debtor.country: not a country"),
     ({"invoices": []}, "invoices: empty"),
-    ({"invoices__0__amount": "-1"}, "invoices.0.amount: negative"),
+    ({"invoices__0__amount": "--1"}, "invoices.0.amount: not an amount"),
+    ({"invoices__0__kind": "credit_note", "invoices__0__amount": "-1"}, "invoices.0.amount: negative"),
     ({"invoices__0__amount": "NaN"}, "invoices.0.amount: not an amount"),
     ({"invoices__0__amount": float("nan")}, "invoices.0.amount: not an amount"),
     ({"invoices__0__amount": 1200.5}, "invoices.0.amount: not an amount"),
@@ -111,8 +113,15 @@ REFUSED = [
     ({"invoices__0__amount": "12.505"}, "invoices.0.amount: has more than the 2 decimals of EUR"),
     ({"invoices__0__currency": "JPY"}, "invoices.0.amount: has more than the 0 decimals of JPY"),
     ({"invoices__0__currency": "FRF"}, "invoices.0.currency: not a currency"),
-    ({"invoices__0__outstanding": "1200.51"}, "invoices.0.outstanding: more than the amount"),
-    ({"invoices__0__due_on": "2026-02-28"}, "invoices.0.due_on: before issued_on"),
+    ({"invoices__0__kind": "credit_note", "invoices__0__outstanding": "1200.51"},
+     "invoices.0.outstanding: more than the amount"),
+    ({"invoices__0__kind": "credit_note", "invoices__0__due_on": "2026-02-28"}, "invoices.0.due_on: before issued_on"),
+    ({"invoices__0__number": ""}, "invoices.0.number: not of the form"),
+    ({"invoices__0__issued_on": ...}, "invoices.0.issued_on: required"),
+    ({"debtor__address": "1 rue X"}, "debtor.address: not a list"),
+    ({"debtor__address": ["x"] * 7}, "debtor.address: more than 6"),
+    ({"debtor__address": ["x", ""]}, "debtor.address.1: empty"),
+    ({"debtor__address": ["a\nb"]}, "debtor.address.0: has control characters"),
     ({"invoices__0__due_on": "9999-12-31"}, "invoices.0.due_on: not a date from 2000 to 2100"),
     ({"invoices__0__due_on": "31/03/2026"}, "invoices.0.due_on: not a date from 2000 to 2100"),
     ({"invoices__0__payment_url": "http://shop.fr/pay"}, "invoices.0.payment_url: not an https address"),
@@ -180,7 +189,31 @@ def test_an_invoice_may_be_wholly_paid_or_credited(config: Config) -> None:
     payload = reminder(invoices__0__outstanding="0", invoices__0__kind="credit_note")
     job = parse(payload, config)
     assert isinstance(job, ReminderDue)
-    assert job.invoices[0].value(NOW).stated == 0
+    found = job.invoices[0].value(NOW)
+    assert (found.stated, found.settled) == (Decimal(0), True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"debtor__name": ""}, "buyer"),
+        ({"debtor__name": "  "}, "buyer"),
+        ({"invoices__0__number": "DRAFT-3"}, "number"),
+        ({"invoices__0__amount": "-1"}, "amount"),
+        ({"invoices__0__amount": "0.00"}, "amount"),
+        ({"invoices__0__outstanding": "-5"}, "outstanding_negative"),
+        ({"invoices__0__outstanding": "1200.51"}, "outstanding_above_amount"),
+        ({"invoices__0__due_on": "2026-02-28"}, "due_before_issue"),
+        ({"invoices__0__due_on": "2062-03-31"}, "due_far_off"),
+        ({"invoices__0__issued_on": "2026-04-30", "invoices__0__due_on": "2026-05-31"}, "issued_in_future"),
+    ],
+)
+def test_an_invoice_that_is_wrong_is_taken(config: Config, changes: dict[str, Any], named: str) -> None:
+    """What can be stored is, so that it is held and upstream hears why; the check names it."""
+    job = parse(reminder(**changes), config)
+    assert isinstance(job, ReminderDue)
+    debtor = job.debtor.value(config.creditors["demo"])
+    assert defects(job.invoices[0].value(NOW), debtor, NOW.date()) == (named,)
 
 
 def test_books_cannot_be_ahead_of_the_clock(config: Config) -> None:
@@ -193,9 +226,9 @@ def test_books_cannot_be_ahead_of_the_clock(config: Config) -> None:
 
 def test_a_job_shows_nobody_when_printed(config: Config) -> None:
     """A job that ends up in a traceback or a log does not carry the debtor's name or addresses."""
-    shown = repr(parse(reminder(debtor__phone="+33639981234"), config))
+    shown = repr(parse(reminder(debtor__phone="+33639981234", debtor__address=["1 rue du Port"]), config))
     assert "D-1" in shown
-    assert all(secret not in shown for secret in ("Exemple SARL", "ap@example.com", "+33639981234"))
+    assert all(secret not in shown for secret in ("Exemple SARL", "ap@example.com", "+33639981234", "rue du Port"))
 
 
 @pytest.mark.parametrize("kind", SCHEMAS)

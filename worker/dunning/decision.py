@@ -46,6 +46,15 @@ class PlaceHold:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldInvoices:
+    """Some invoices are not fit to be asked for, or have been corrected: one hold for each, placed or lifted."""
+
+    placed: tuple[Hold, ...]
+    lifted: tuple[Hold, ...]
+    reason: str = "invoice_defect"
+
+
+@dataclass(frozen=True, slots=True)
 class Lapse:
     """A hold is over."""
 
@@ -98,4 +107,4 @@ class Remind:
     reason: str = "the step's day has come"
 
 
-Decision = Wait | PlaceHold | Lapse | End | HandOver | Skip | Remind
+Decision = Wait | PlaceHold | HoldInvoices | Lapse | End | HandOver | Skip | Remind

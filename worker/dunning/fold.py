@@ -110,7 +110,11 @@ def _release_hold(case: Case, event: HoldReleased) -> Case:
     def released(hold: Hold) -> bool:
         return event.reason in (None, hold.reason) and event.invoice in (None, hold.invoice)
 
-    return replace(case, holds=tuple(hold for hold in case.holds if not released(hold)), failures=0)
+    gone = [hold for hold in case.holds if released(hold)]
+    # Whoever releases an invoice that was found wrong has seen what is wrong with it: the same is not held again.
+    passed = {(hold.invoice, name) for hold in gone if hold.invoice for name in hold.defects}
+    let_pass = (*case.let_pass, *sorted(passed.difference(case.let_pass)))
+    return replace(case, holds=tuple(hold for hold in case.holds if hold not in gone), failures=0, let_pass=let_pass)
 
 
 def _lapse_hold(case: Case, event: HoldLapsed) -> Case:

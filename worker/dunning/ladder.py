@@ -9,6 +9,7 @@ the case                                  is
 has ended                                 left alone
 owes nothing                              ended
 has a message on its way                  left until the outcome is known
+has a wrong invoice, or a corrected one   held for that invoice or no longer; the others go on
 is held, or all it owes is                left until the hold lapses or somebody lifts it
 is under a pause                          looked at again when the pause may be over
 has a step not finished                   given that step's next channel, or its next try
@@ -21,8 +22,9 @@ has no step left                          held `ladder_done`
 from datetime import date, datetime, timedelta
 
 from worker.dunning.contact import add_business_days, forward, gap_ends, start_of_day
-from worker.dunning.decision import Around, Decision, End, HandOver, Lapse, PlaceHold, Remind, Skip, Wait
-from worker.dunning.model import ZERO, Case, Hold, StepRun
+from worker.dunning.decision import Around, Decision, End, HandOver, HoldInvoices, Lapse, PlaceHold, Remind, Skip, Wait
+from worker.dunning.model import ZERO, Case, Hold, Invoice, StepRun
+from worker.dunning.preflight import fit_from, wrong_invoices
 from worker.dunning.reach import extended, plan_for, refused, retry_at, to_do
 from worker.dunning.standing import Candidate, candidates
 from worker.dunning.strategy import Step, Strategy
@@ -41,11 +43,14 @@ def decide(case: Case, strategy: Strategy, now: datetime, around: Around) -> Dec
     open_sends = [send for _, send in case.open_sends()]
     if any(send.status != "uncertain" for send in open_sends):
         return Wait("in_flight")
-    if case.owed() == ZERO:
+    view = View(case, strategy, now, around)
+    checked = _check_invoices(view)
+    if checked:
+        return checked
+    if case.owed() == ZERO and not _corrections_to_come(case):
         return End("credited" if case.unpaid() else "paid")
     if open_sends:
         return Wait("held: uncertain")
-    view = View(case, strategy, now, around)
     return _held(view) or _paused(view) or _next(view)
 
 
@@ -62,11 +67,41 @@ def may_send(case: Case, strategy: Strategy, run: StepRun, channel: str, now: da
         return f"held: {whole.reason}"
     if step is None or not _concerns(view, run, step):
         return "the invoice is no longer the one to chase"
+    if _check_invoices(view):
+        return "an invoice is wrong"
     if around.paused & {"all", "creditor", f"strategy:{strategy.name}", f"channel:{channel}"}:
         return "paused"
     if not usable(case, channel):
         return "the address cannot be used"
     return "outside of the contact window" if opens_at(view, channel, now, own=run) > now else None
+
+
+def _check_invoices(view: View) -> HoldInvoices | None:
+    """Holds for the invoices that are not fit to be asked for; one of the check's own is over once it finds nothing.
+
+    What somebody else placed stays as it is: they know more than we can see.
+    """
+    holds = {hold.invoice: hold for hold in view.case.holds if hold.reason == "invoice_defect" and hold.invoice}
+    wrong = list(wrong_invoices(view.case, view.today))
+    placed = tuple(
+        _defect(view, invoice, found)
+        for invoice, found in wrong
+        if invoice.number not in holds or holds[invoice.number].defects not in ((), found)
+    )
+    numbers = {invoice.number for invoice, _ in wrong}
+    lifted = tuple(hold for number, hold in holds.items() if hold.defects and number not in numbers)
+    return HoldInvoices(placed, lifted) if placed or lifted else None
+
+
+def _defect(view: View, invoice: Invoice, found: tuple[str, ...]) -> Hold:
+    until = start_of_day(fit_from(invoice), view.zone) if found == ("issued_in_future",) else None
+    return Hold(reason="invoice_defect", since=view.now, until=until, invoice=invoice.number, note=", ".join(found))
+
+
+def _corrections_to_come(case: Case) -> bool:
+    """Is nothing owed only because what is owed on a held invoice is not known?"""
+    held = case.held_invoices()
+    return any(invoice.unclear and invoice.number in held for invoice in case.invoices)
 
 
 def _held(view: View) -> Decision | None:

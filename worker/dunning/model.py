@@ -25,7 +25,8 @@ ZERO = Decimal(0)
 class Debtor:
     """Who owes.
 
-    `locale` is like "fr_FR", `timezone` an IANA name, `subdivision` as in ISO 3166-2 without the country.
+    `locale` is like "fr_FR", `timezone` an IANA name, `subdivision` as in ISO 3166-2 without the country. `address` is
+    the postal one, in lines.
     """
 
     id: str
@@ -37,6 +38,7 @@ class Debtor:
     subdivision: str | None = None
     email: str | None = None
     phone: str | None = None
+    address: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +54,8 @@ class Movement:
 class Invoice:
     """A claim, or a credit note that lowers the total.
 
-    `stated` is what was outstanding when upstream's books last said so, at `as_of`; `movements` are the payments and
-    their failures reported since. An older word never overrides a newer one.
+    `stated` is what was outstanding when upstream's books last said so, at `as_of`; `settled`: they said that it was
+    nothing. `movements` are the payments and their failures reported since. An older word never overrides a newer one.
     """
 
     number: str
@@ -67,6 +69,7 @@ class Invoice:
     payment_url: str | None = None
     document_url: str | None = None
     movements: tuple[Movement, ...] = ()
+    settled: bool = False
 
     @property
     def outstanding(self) -> Decimal:
@@ -75,7 +78,17 @@ class Invoice:
         A payment may come back of which nobody told us that it had come in.
         """
         left = self.stated - sum((move.amount for move in self.movements), ZERO)
-        return min(self.amount, max(ZERO, left))
+        return max(ZERO, min(self.amount, left))
+
+    @property
+    def unclear(self) -> bool:
+        """Does nobody know what is owed on it? The books claim nothing, or less, and do not say that it is settled."""
+        return self.kind == "invoice" and not self.settled and (self.amount <= ZERO or self.stated < ZERO)
+
+    @property
+    def unsettled(self) -> bool:
+        """Is it a claim that is not done with?"""
+        return self.unclear or (self.kind == "invoice" and self.outstanding > ZERO)
 
     @property
     def known_as_of(self) -> datetime:
@@ -87,8 +100,8 @@ class Invoice:
 class Hold:
     """Why the case (or one invoice of it) must not be chased, and until when (None: until it is released).
 
-    `reason` is a key of `strategy.HOLDS`; `note` says the detail for an operator, without
-    personal data.
+    `reason` is a key of `strategy.HOLDS`; `note` says the detail for an operator, without personal data. An
+    `invoice_defect` that the check found names the defects there; one that somebody placed has no note.
     """
 
     reason: str
@@ -96,6 +109,11 @@ class Hold:
     until: datetime | None = None
     invoice: str | None = None
     note: str = ""
+
+    @property
+    def defects(self) -> tuple[str, ...]:
+        """What the check of invoices found; nothing where it was not the check that placed the hold."""
+        return tuple(self.note.split(", ")) if self.reason == "invoice_defect" and self.note else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +186,8 @@ class Case:
     by whom, for the claim whose oldest invoice is `approved_for`. `credit` is a job not yet spent (`driven_by: jobs`).
     `firmer` is set by a broken promise: the next step's tone rises by one. `failures` counts exceptions since a message
     last left, or an operator last released it. `tasks` are those people have not done yet. `debtor_as_of`: when
-    upstream's books last spoke of the debtor.
+    upstream's books last spoke of the debtor. `let_pass` are defects of invoices that somebody released: (number,
+    defect).
     """
 
     id: str
@@ -190,6 +209,7 @@ class Case:
     firmer: bool = False
     failures: int = 0
     tasks: tuple[str, ...] = ()
+    let_pass: tuple[tuple[str, str], ...] = ()
     ended: Ended | None = None
 
     def invoice(self, number: str) -> Invoice | None:

@@ -11,14 +11,20 @@ from worker.dunning import model
 from worker.dunning.model import DebtorKind, InvoiceKind
 from worker.fields import Country, Currency, LocaleName, Mailbox, WebAddress, Zone
 from worker.jobs import wire
-from worker.jobs.wire import Amount, Day, Id, InvoiceNumber, LongText, ShortText, Strict, Subdivision
+from worker.jobs.wire import AnyAmount, Day, Id, InvoiceNumber, LongText, Name, ShortText, Strict, Subdivision
+
+#: The most lines an address has.
+MOST_LINES = 6
 
 
 class DebtorData(Strict):
     """Who owes. What is left out is taken from the creditor."""
 
     id: Id = Field(description="Upstream's id of the debtor.")
-    name: ShortText = Field(description="As it is to be addressed.", repr=False)
+    name: Name = Field(
+        description="As it is to be addressed. Without a name, or with a placeholder, the invoices are held as wrong.",
+        repr=False,
+    )
     kind: DebtorKind = Field(description="Decides the strategy, and what may be claimed.")
     locale: LocaleName | None = Field(None, description="The language to write in, as fr_FR. Default: the creditor's.")
     country: Country | None = Field(
@@ -35,6 +41,12 @@ class DebtorData(Strict):
     email: Mailbox | None = Field(None, description="A mailbox.", repr=False)
     phone: str | None = Field(
         None, max_length=32, description="In E.164, or as dialled inside of the country.", repr=False
+    )
+    address: tuple[ShortText, ...] = Field(
+        (),
+        max_length=MOST_LINES,
+        description="The postal address, line by line, without the name: printed in the formal notice.",
+        repr=False,
     )
 
     @field_validator("timezone")
@@ -77,6 +89,7 @@ class DebtorData(Strict):
             subdivision=self.subdivision,
             email=self.email,
             phone=self.phone,
+            address=self.address,
         )
 
     def _usual_zone(self, creditor: Creditor) -> str:
@@ -87,15 +100,25 @@ class DebtorData(Strict):
 
 
 class InvoiceData(Strict):
-    """A claim, or a credit note that lowers the total."""
+    """A claim, or a credit note that lowers the total.
 
-    number: InvoiceNumber = Field(description="As printed on it.")
+    What makes no sense on a credit note is refused: what is owed would be wrong. A claim that makes none is taken and
+    held `invoice_defect`, and the others are chased (see `worker/dunning/preflight.py`).
+    """
+
+    number: InvoiceNumber = Field(description="As printed on it. A placeholder (0, DRAFT-3) holds it as wrong.")
     kind: InvoiceKind = Field("invoice", description="A credit note is never chased; its amount is positive.")
-    issued_on: Day = Field(description="The date printed on it.")
-    due_on: Day = Field(description="The last day to pay on time.")
+    issued_on: Day = Field(description="The date printed on it. In the future, it is held until then.")
+    due_on: Day = Field(
+        description="The last day to pay on time. Before issued_on, or over five years away, it is held as wrong."
+    )
     currency: Currency = Field(description="ISO 4217; the same for all invoices of a job.")
-    amount: Amount = Field(description="Taxes included, as a decimal text.")
-    outstanding: Amount | None = Field(None, description="What is still owed of it. Default: the amount.")
+    amount: AnyAmount = Field(description="Taxes included, as a decimal text. Zero or less holds it as wrong.")
+    outstanding: AnyAmount | None = Field(
+        None,
+        description="What is still owed of it; 0 says that it is settled. Default: the amount. More than the amount, or"
+        " less than nothing, holds it as wrong.",
+    )
     subject: LongText = Field("", description="What was sold, as the debtor would recognise it.")
     payment_url: WebAddress | None = Field(None, description="Where it can be paid. https.")
     document_url: WebAddress | None = Field(None, description="Where it can be read. https.")
@@ -103,19 +126,21 @@ class InvoiceData(Strict):
     @field_validator("due_on")
     @classmethod
     def _not_before_it_was_issued(cls, value: Any, info: ValidationInfo) -> Any:
-        if "issued_on" in info.data and value < info.data["issued_on"]:
+        if _is_credit(info) and "issued_on" in info.data and value < info.data["issued_on"]:
             raise ValueError("before issued_on")
         return value
 
     @field_validator("amount", "outstanding")
     @classmethod
     def _no_finer_than_its_currency(cls, value: Any, info: ValidationInfo) -> Any:
-        return value if value is None else wire.decimals(value, info.data.get("currency"))
+        if value is None:
+            return None
+        return wire.decimals(wire.not_negative(value) if _is_credit(info) else value, info.data.get("currency"))
 
     @field_validator("outstanding")
     @classmethod
     def _no_more_than_the_amount(cls, value: Any, info: ValidationInfo) -> Any:
-        if value is not None and "amount" in info.data and value > info.data["amount"]:
+        if _is_credit(info) and value is not None and "amount" in info.data and value > info.data["amount"]:
             raise ValueError("more than the amount")
         return value
 
@@ -132,7 +157,12 @@ class InvoiceData(Strict):
             subject=self.subject,
             payment_url=self.payment_url,
             document_url=self.document_url,
+            settled=self.outstanding == 0,
         )
+
+
+def _is_credit(info: ValidationInfo) -> bool:
+    return info.data.get("kind") == "credit_note"
 
 
 def _creditor(info: ValidationInfo) -> Creditor | None:

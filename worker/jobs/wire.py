@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Str
 
 from worker import fields
 
-_AMOUNT = re.compile(r"[0-9]{1,15}(\.[0-9]{1,6})?")
+_AMOUNT = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,6})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _YEARS = range(2000, 2101)
 
@@ -26,13 +26,23 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
-def amount(value: object) -> Decimal:
-    """A decimal text, never negative, of at most 15 digits."""
-    if isinstance(value, str) and re.fullmatch(r"-[0-9.]+", value):
-        raise ValueError("negative")
-    if not isinstance(value, str) or not _AMOUNT.fullmatch(value) or len(value.replace(".", "")) > 15:
+def any_amount(value: object) -> Decimal:
+    """A decimal text of at most 15 digits."""
+    if not isinstance(value, str) or not _AMOUNT.fullmatch(value) or sum(map(str.isdigit, value)) > 15:
         raise ValueError("not an amount (expected a decimal text such as '120.50')")
     return Decimal(value)
+
+
+def amount(value: object) -> Decimal:
+    """The same, never negative."""
+    return not_negative(any_amount(value))
+
+
+def not_negative(value: Decimal) -> Decimal:
+    """The amount. Raises ValueError for one below zero."""
+    if value < 0:
+        raise ValueError("negative")
+    return value
 
 
 def day(value: object) -> date:
@@ -91,6 +101,12 @@ Amount = Annotated[
     BeforeValidator(amount),
     WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,15}(\.[0-9]{1,6})?$", "examples": ["120.50"]}),
 ]
+#: What an invoice says, which may be wrong.
+AnyAmount = Annotated[
+    Decimal,
+    BeforeValidator(any_amount),
+    WithJsonSchema({"type": "string", "pattern": r"^-?[0-9]{1,15}(\.[0-9]{1,6})?$", "examples": ["120.50"]}),
+]
 Day = Annotated[date, BeforeValidator(day)]
 Moment = Annotated[datetime, BeforeValidator(moment)]
 #: An identifier that upstream chose.
@@ -99,5 +115,6 @@ Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:/-]{0,6
 CaseId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_:/-]{0,63}$")]
 InvoiceNumber = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.:/#-]{0,63}$")]
 ShortText = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(fields.text)]
+Name = Annotated[str, StringConstraints(max_length=100), AfterValidator(fields.text)]
 LongText = Annotated[str, StringConstraints(max_length=200), AfterValidator(fields.text)]
 Subdivision = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]{1,3}$")]

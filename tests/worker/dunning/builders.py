@@ -67,10 +67,11 @@ def day(text: str) -> date:
 def invoice(
     number: str, due: str, amount: str = "1000", *, kind: InvoiceKind = "invoice", as_of: str = "2026-01-01"
 ) -> Invoice:
-    """A claim due on that day, or a credit note."""
+    """A claim due on that day, or a credit note; issued when the books knew of it at the latest."""
     due_on = day(due)
+    issued_on = min(due_on - timedelta(days=30), day(as_of))
     return Invoice(
-        number=number, issued_on=due_on - timedelta(days=30), due_on=due_on, amount=Decimal(amount),
+        number=number, issued_on=issued_on, due_on=due_on, amount=Decimal(amount),
         stated=Decimal(amount), as_of=at(as_of), kind=kind,
     )  # fmt: skip
 
