@@ -22,7 +22,7 @@ from pydantic import Field, model_validator
 from channels.base import Accepted, Attachment, ConfigurationError, Message
 from channels.mime import fingerprint
 from channels.outcome import Word, failure, writing
-from channels.settings import TimedSettings, demand, http_url, is_loopback
+from channels.settings import TimedSettings, Variable, demand, http_url, is_loopback
 
 if TYPE_CHECKING:  # takes its time to import; only who sends shall pay it
     from channels.http import Answer, Http
@@ -60,9 +60,9 @@ class Postback:
         """
 
         url: str = ""
-        url_env: str = ""
-        header_envs: dict[str, str] = Field(default_factory=dict)
-        signing_secret_env: str = ""
+        url_env: Variable = ""
+        header_envs: dict[str, Variable] = Field(default_factory=dict)
+        signing_secret_env: Variable = ""
         statuses: dict[int, Meaning] = Field(default_factory=dict)
 
         @model_validator(mode="after")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from channels.base import Accepted, Attachment, ChannelError, Message
 from channels.mime import mailbox, message_id
 from channels.outcome import Word, failure, writing
-from channels.settings import TimedSettings, base_url, belongs_to, demand
+from channels.settings import TimedSettings, Variable, base_url, belongs_to, demand
 
 if TYPE_CHECKING:  # these and the SDK take their time to import; only who sends shall pay it
     from channels.http import Answer, Http
@@ -49,8 +49,8 @@ class SendgridEmail:
     class Settings(TimedSettings):
         """The variables that hold the API key and, for the EU region or a sandbox, another base URL."""
 
-        api_key_env: str = "SENDGRID_API_KEY"
-        base_url_env: str = "SENDGRID_BASE_URL"
+        api_key_env: Variable = "SENDGRID_API_KEY"
+        base_url_env: Variable = "SENDGRID_BASE_URL"
 
     channels: ClassVar[tuple[str, ...]] = ("email",)
 

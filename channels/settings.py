@@ -4,12 +4,14 @@ A provider's entry in the configuration never holds a secret; it names the envir
 """
 
 import ipaddress
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from channels.base import ConfigurationError
 
@@ -17,6 +19,17 @@ from channels.base import ConfigurationError
 SLACK = 2.0
 #: A pool of senders, where one name or number is expected. A name may begin with the same letters: "MG Motors".
 MESSAGING_SERVICE = re.compile(r"MG[0-9a-f]{32}")
+
+
+def _variable(name: str) -> str:
+    """Whoever writes a secret where its variable's name belongs must not read it again in a message of ours."""
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
+        raise ValueError("expected the name of an environment variable, in capitals, and not its value")
+    return name
+
+
+#: The name of the environment variable that holds something, or whose `_FILE` twin points to a file with it.
+Variable = Annotated[str, AfterValidator(_variable)]
 
 
 class ProviderSettings(BaseModel):
@@ -43,9 +56,9 @@ class TimedSettings(ProviderSettings):
 class TwilioSettings(TimedSettings):
     """What the two Twilio channels share: the variables that hold the account, its token, and another base URL."""
 
-    account_sid_env: str = "TWILIO_ACCOUNT_SID"
-    auth_token_env: str = "TWILIO_AUTH_TOKEN"  # noqa: S105 the name of a variable
-    base_url_env: str = "TWILIO_BASE_URL"
+    account_sid_env: Variable = "TWILIO_ACCOUNT_SID"
+    auth_token_env: Variable = "TWILIO_AUTH_TOKEN"  # noqa: S105 the name of a variable
+    base_url_env: Variable = "TWILIO_BASE_URL"
 
     def required(self) -> list[str]:
         """The variables without which no call can be made."""
@@ -55,17 +68,33 @@ class TwilioSettings(TimedSettings):
 def secret(environ: Mapping[str, str], name: str) -> str:
     """The value of the variable `name`, or of the file that `<name>_FILE` points to; empty when neither is set.
 
-    Raises ConfigurationError when the file cannot be read.
+    Spaces and line ends around it are left out. Raises ConfigurationError, which names the variable and quotes nothing:
+    both are set, or the file cannot be read or is empty, or there is more than a line.
     """
-    if value := environ.get(name, "").strip():
-        return value
-    path = environ.get(f"{name}_FILE", "").strip()
-    if not path:
-        return ""
+    value, path = environ.get(name, "").strip(), environ.get(f"{name}_FILE", "").strip()
+    if value and path:
+        raise ConfigurationError(f"{name} and {name}_FILE are both set; expected one of them")
+    source = f"{name}_FILE" if path else name
+    found = _content(path, source) if path else value
+    if not found.isprintable():
+        raise ConfigurationError(f"{source}: expected one line of printable text")
+    return found
+
+
+def _content(path: str, source: str) -> str:
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{name}_FILE: the file cannot be read ({type(error).__name__})") from None
+        content = Path(path).read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        says = "there is no such file"
+    except PermissionError:
+        says = f"the file may not be read by user {os.geteuid()}"
+    except (OSError, ValueError) as error:
+        says = f"the file cannot be read ({type(error).__name__})"
+    else:
+        if content:
+            return content
+        says = "the file is empty"
+    raise ConfigurationError(f"{source}: {says}")
 
 
 def demand(environ: Mapping[str, str], name: str) -> str:

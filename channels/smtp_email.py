@@ -5,14 +5,14 @@ import smtplib
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from channels.base import Accepted, ChannelError, ConfigurationError, Message
 from channels.mime import compose, mailbox, message_id
 from channels.outcome import Word, failure
-from channels.settings import TimedSettings, demand, is_loopback
+from channels.settings import TimedSettings, Variable, demand, is_loopback
 from channels.smtp_session import Session
 
 Phase = Literal["greeting", "sender", "recipient", "data", "body"]
@@ -41,8 +41,8 @@ class Server:
     host: str
     port: int
     tls: Literal["smtps", "starttls", "plain"]
-    user: str = ""
-    password: str = ""
+    user: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
 
 
 def parse_url(value: str, source: str) -> Server:
@@ -72,7 +72,7 @@ class SmtpEmail:
     class Settings(TimedSettings):
         """`url_env` names the variable that holds the server's URL; `hello` is how we introduce this host."""
 
-        url_env: str = "SMTP_URL"
+        url_env: Variable = "SMTP_URL"
         hello: str = ""
         read_timeout: float = 30.0
 

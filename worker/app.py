@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import redis
 
@@ -22,7 +21,7 @@ from worker.dunning.decision import Around
 from worker.embedded import Urls, running
 from worker.providers import Providers
 from worker.render import Wordings
-from worker.store import connect
+from worker.store import connect, next_database
 
 #: Where the embedded servers live, below the folder a command is run in.
 VAR = Path("var")
@@ -39,21 +38,11 @@ def servers(environment: Environment) -> Urls:
     Without BROKER_URL the broker takes the store's server, next database. Raises NothingRuns.
     """
     if environment.redis_url:
-        return Urls(environment.redis_url, environment.broker_url or _next_database(environment.redis_url))
+        return Urls(environment.redis_url, environment.broker_url or next_database(environment.redis_url))
     found = running(VAR)
     if found is None:
         raise NothingRuns("nothing runs here: start `relance up` or set REDIS_URL")
     return found
-
-
-def _next_database(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        query = dict(parse_qsl(parts.query))
-        query["db"] = str(int(query.get("db", "0")) + 1)
-        return urlunsplit(parts._replace(query=urlencode(query)))
-    database = parts.path.strip("/") or "0"
-    return urlunsplit(parts._replace(path=f"/{int(database) + 1}"))
 
 
 @dataclass(slots=True)

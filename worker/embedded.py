@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -44,8 +44,8 @@ class EmbeddedError(Exception):
 class Urls:
     """Where they listen."""
 
-    redis_url: str
-    broker_url: str
+    redis_url: str = field(repr=False)  # as the environment's, it may hold a password
+    broker_url: str = field(repr=False)
 
 
 def running(folder: Path) -> Urls | None:

@@ -12,6 +12,8 @@ from worker.dunning.strategy import Step
 from worker.dunning.view import lines, local_today
 from worker.render import Wording
 
+#: Where a call fetches its words, below PUBLIC_URL; the attempt's id follows.
+VOICE_DOOR = "/webhooks/twilio/voice"
 #: Letters and digits that are told apart on the phone and in any typeface.
 _READABLE = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -62,7 +64,7 @@ def prepare(setup: Setup, case: Case, run: StepRun, channel: str, attempt: int, 
         html=wording.html,
         subject=wording.subject,
         language=case.debtor.locale.replace("_", "-"),
-        callback_url=f"{public}/webhooks/twilio/voice/{attempt_name}" if public and channel == "voice" else "",
+        callback_url=f"{public}{VOICE_DOOR}/{attempt_name}" if public and channel == "voice" else "",
         sender=_sender(creditor, channel),
         sender_name=creditor.email.sender_name if channel == "email" else creditor.name,
         reply_to=(creditor.email.reply_to or creditor.contact.email) if channel == "email" else "",

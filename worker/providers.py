@@ -3,10 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from threading import Lock
+from typing import cast
 
 from channels import registry
 from channels.base import Channel, ConfigurationError
+from channels.outbox import Outbox
+from channels.settings import TwilioSettings, secret
 from worker.config import OUTBOX, Config
 
 
@@ -86,6 +90,17 @@ class Providers:
             except ConfigurationError as error:
                 found[name] = str(error)
         return found
+
+    @property
+    def outbox(self) -> Path:
+        """The folder of what must not leave."""
+        return cast(Outbox.Settings, registry.settings_for("outbox", self._config.providers[OUTBOX].settings)).folder
+
+    def voice_tokens(self) -> dict[str, str]:
+        """By its variable, the auth token of each account that places calls, or "". Each creditor can have its own."""
+        calling = [p for p in self._config.providers.values() if p.kind == "twilio_voice"]
+        settings = [cast(TwilioSettings, registry.settings_for(p.kind, p.settings)) for p in calling]
+        return {s.auth_token_env: secret(self._environ, s.auth_token_env) for s in settings}
 
     def real(self) -> list[str]:
         """The providers in use that reach real people."""

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from channels.base import ConfigurationError
-from worker.app import App
-from worker.config import OUTBOX, Config
+from worker.app import VAR, App
+from worker.config import OUTBOX, Config, Environment
+from worker.messages import VOICE_DOOR
 from worker.operations import paused, tasks, uncertain_attempts
 from worker.providers import Providers, Route
 from worker.queues import FACTS, REMINDERS
@@ -59,6 +60,28 @@ def routes(config: Config, providers: Providers) -> list[str]:
     ]
 
 
+def without(environment: Environment, providers: Providers) -> list[str]:
+    """A line per thing that is not set besides credentials, and what happens then. Nothing of a value is in it."""
+    return [*_servers(environment), *_calls(environment, providers)]
+
+
+def _servers(environment: Environment) -> list[str]:
+    if not environment.redis_url:
+        return [f"store and queue: those of `relance up`, in {VAR}/ [REDIS_URL is not set]"]
+    return [] if environment.broker_url else ["queue: on the store's server, next database [BROKER_URL is not set]"]
+
+
+def _calls(environment: Environment, providers: Providers) -> list[str]:
+    tokens = providers.voice_tokens()
+    lacks = [] if environment.public_url else ["PUBLIC_URL"]
+    lacks += [] if any(tokens.values()) or not tokens else [" or ".join(tokens)]
+    if not lacks:
+        return []
+    alone = "" if environment.public_url else "each speaks its message by itself; "
+    missing = f"{' and '.join(lacks)} {'is' if len(lacks) == 1 else 'are'} not set"
+    return [f"calls: {alone}{VOICE_DOOR} answers 404 [{missing}]"]
+
+
 def _words(providers: Providers, route: Route) -> str:
     names = ", ".join(f"{name} ({_reach(providers, name)})" for name in route.providers)
     missing = "; ".join(f"{name} lacks {', '.join(variables)}" for name, variables in route.missing.items())
@@ -67,7 +90,7 @@ def _words(providers: Providers, route: Route) -> str:
 
 def _reach(providers: Providers, name: str) -> str:
     if name == OUTBOX:
-        return "writes files"
+        return f"writes files to {providers.outbox}"
     try:
         return "reaches people" if providers.get(name).real else "reaches nobody outside"
     except ConfigurationError as error:

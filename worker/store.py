@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from typing import TypeVar
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import redis
 import structlog
@@ -10,6 +11,8 @@ from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
+
+from channels.base import ConfigurationError
 
 #: The store is away, slow, loading, read-only, full, or has just restarted: wait and try again, nothing is lost.
 AWAY = (
@@ -27,6 +30,37 @@ _REFUSALS = ("NOREPLICAS", "MISCONF", "BUSY", "CLUSTERDOWN", "MASTERDOWN", "TRYA
 def away(error: BaseException) -> bool:
     """Will the same request succeed once the store is well again? What is wrong with the request itself never will."""
     return isinstance(error, AWAY) or (isinstance(error, redis.ResponseError) and str(error).startswith(_REFUSALS))
+
+
+def check_url(url: str, source: str) -> None:
+    """Raises ConfigurationError for what is no server's URL; it names `source` and never quotes the URL.
+
+    A password with a bare `/`, `#` or `@` cuts a URL into odd pieces, and redis-py's own words would print them.
+    """
+    try:
+        parts = urlsplit(url)
+        database = dict(parse_qsl(parts.query)).get("db") or ("" if parts.scheme == "unix" else parts.path[1:])
+        place = parts.path if parts.scheme == "unix" else parts.hostname
+        valid = bool(place) and not parts.fragment and (database.isdecimal() or not database)
+        pool = redis.ConnectionPool.from_url(url)
+        pool.connection_class(**pool.connection_kwargs)  # connects nowhere yet
+    except (ValueError, TypeError):
+        valid = False
+    if not valid:
+        raise ConfigurationError(
+            f"{source}: expected redis://user:password@host:port/0, rediss://... or unix:///path?db=0, "
+            "with what is special in a password percent-encoded"
+        )
+
+
+def next_database(url: str) -> str:
+    """The same server, one database further. `url` is one that `check_url` lets pass."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    if parts.scheme != "unix" and "db" not in query:  # where the query names one, redis-py heeds it
+        return urlunsplit(parts._replace(path=f"/{int(parts.path[1:] or '0') + 1}"))
+    query["db"] = str(int(query.get("db", "0")) + 1)
+    return f"{url.partition('?')[0]}?{urlencode(query)}"
 
 
 def connect(url: str, *, text: bool = True) -> redis.Redis:

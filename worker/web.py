@@ -13,13 +13,13 @@ from twilio.request_validator import RequestValidator
 
 from channels import registry
 from channels.base import ConfigurationError
-from channels.settings import TwilioSettings, secret
+from channels.settings import secret
 from channels.twilio_voice import TwilioVoice
 from channels.twiml import hangup_twiml, neutral_twiml
 from worker.app import App
 from worker.dunning.model import Case, Send, StepRun, parse_attempt_id
 from worker.logs import place_of
-from worker.messages import prepare
+from worker.messages import VOICE_DOOR, prepare
 from worker.store import AWAY
 
 _log = structlog.get_logger("relance.web")
@@ -35,7 +35,7 @@ def create(app: App) -> FastAPI:
         """The process answers."""
         return {"status": "ok"}
 
-    @doors.post("/webhooks/twilio/voice/{attempt}")
+    @doors.post(VOICE_DOOR + "/{attempt}")
     async def voice(attempt: str, request: Request) -> Response:
         """What the call says: the neutral message, or nothing when the call should not have been placed any more."""
         form = {key: str(value) for key, value in (await request.form()).items()}
@@ -46,10 +46,10 @@ def create(app: App) -> FastAPI:
 
 
 def _voice(app: App, attempt: str, form: dict[str, str], signature: str) -> Response:
-    tokens = _tokens(app)
+    tokens = set(app.providers.voice_tokens().values()) - {""}
     if not (tokens and app.environment.public_url):
         return Response(status_code=404)
-    url = f"{app.environment.public_url}/webhooks/twilio/voice/{attempt}"
+    url = f"{app.environment.public_url}{VOICE_DOOR}/{attempt}"
     if not any(RequestValidator(token).validate(url, form, signature) for token in tokens):
         _log.warning("webhook.forged", door="twilio/voice")
         return Response(status_code=403)
@@ -58,16 +58,6 @@ def _voice(app: App, attempt: str, form: dict[str, str], signature: str) -> Resp
     except AWAY as error:
         _log.warning("store.away", error=type(error).__name__)
         return Response(status_code=503)
-
-
-def _tokens(app: App) -> set[str]:
-    """The auth tokens of all accounts that place calls: each creditor can have its own."""
-    found = set()
-    for provider in app.config.providers.values():
-        if provider.kind == "twilio_voice":
-            settings = cast(TwilioSettings, registry.settings_for(provider.kind, provider.settings))
-            found.add(secret(app.environ, settings.auth_token_env))
-    return found - {""}
 
 
 def _script(app: App, attempt: str) -> str:

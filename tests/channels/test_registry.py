@@ -1,5 +1,6 @@
 """How a provider comes from a line of configuration and the environment."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -57,10 +58,76 @@ def test_every_kind_can_read_its_secrets_from_files(kind: str, tmp_path: Path) -
     registry.build(kind, settings, files)
 
 
-def test_a_secrets_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
-    """A wrong path is said by the variable's name; it is not taken for an unset variable."""
-    with pytest.raises(ConfigurationError, match="TOKEN_FILE"):
-        secret({"TOKEN_FILE": str(tmp_path / "nowhere")}, "TOKEN")
+def made(folder: Path, content: bytes, mode: int = 0o600) -> str:
+    """The path of a file with that content."""
+    path = folder / "token-7f3a"
+    path.write_bytes(content)
+    path.chmod(mode)
+    return str(path)
+
+
+def test_what_surrounds_a_secret_is_no_part_of_it(tmp_path: Path) -> None:
+    """Editors end files with a line end, and people copy spaces along; nothing of it may reach a provider."""
+    assert secret({"TOKEN_FILE": made(tmp_path, b" s3cret \r\n\n")}, "TOKEN") == "s3cret"
+    assert secret({"TOKEN": " s3cret\n", "TOKEN_FILE": ""}, "TOKEN") == "s3cret"
+    assert secret({"TOKEN": " ", "TOKEN_FILE": " "}, "TOKEN") == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "TOKEN_FILE: there is no such file"),
+        (b"", "TOKEN_FILE: the file is empty"),
+        (b" \n", "TOKEN_FILE: the file is empty"),
+        (b"\xff\xfe", r"TOKEN_FILE: the file cannot be read \(UnicodeDecodeError\)"),
+        (b"s3cret\ns3cret", "TOKEN_FILE: expected one line of printable text"),
+        (b"s3\x00cret", "TOKEN_FILE: expected one line of printable text"),
+        ("s3\u00a0cret".encode(), "TOKEN_FILE: expected one line of printable text"),
+    ],
+)
+def test_a_secrets_file_that_cannot_be_used_is_an_error(tmp_path: Path, content: bytes | None, says: str) -> None:
+    """It is said by the variable's name, with neither path nor content: the path may be a secret in the wrong place."""
+    path = str(tmp_path / "token-7f3a") if content is None else made(tmp_path, content)
+    with pytest.raises(ConfigurationError, match=f"^{says}$"):
+        secret({"TOKEN_FILE": path}, "TOKEN")
+
+
+def test_a_folder_is_no_secrets_file(tmp_path: Path) -> None:
+    """An engine makes a folder of a file to mount that is not there."""
+    with pytest.raises(ConfigurationError, match=r"^TOKEN_FILE: the file cannot be read \(IsADirectoryError\)$"):
+        secret({"TOKEN_FILE": str(tmp_path)}, "TOKEN")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_secrets_file_of_another_user_is_an_error(tmp_path: Path) -> None:
+    """Who may not read it is named, since that is what to mend."""
+    with pytest.raises(ConfigurationError, match=f"^TOKEN_FILE: the file may not be read by user {os.geteuid()}$"):
+        secret({"TOKEN_FILE": made(tmp_path, b"s3cret", 0)}, "TOKEN")
+
+
+def test_a_secret_that_is_set_twice_is_an_error(tmp_path: Path) -> None:
+    """Which of the two was meant is not guessed; nor is it when they are equal, as they will not stay so."""
+    with pytest.raises(ConfigurationError, match=r"^TOKEN and TOKEN_FILE are both set; expected one of them$"):
+        secret({"TOKEN": "s3cret", "TOKEN_FILE": made(tmp_path, b"s3cret")}, "TOKEN")
+
+
+@pytest.mark.parametrize(
+    ("kind", "mapping"),
+    [
+        ("twilio_sms", {"auth_token_env": "0f3cb5e1d9"}),
+        ("twilio_voice", {"account_sid_env": "AC0f3cb5e1d9"}),
+        ("sendgrid_email", {"api_key_env": "SG.0f3cb5e1d9"}),
+        ("smtp_email", {"url_env": "smtp://0f3cb5e1d9"}),
+        ("postback", {"url_env": "https://0f3cb5e1d9"}),
+        ("postback", {"url": "https://x.example", "header_envs": {"Authorization": "Bearer 0f3cb5e1d9"}}),
+        ("postback", {"url": "https://x.example", "signing_secret_env": "0f3cb5e1d9"}),
+    ],
+)
+def test_a_secret_where_its_variable_belongs_is_not_quoted(kind: str, mapping: dict[str, Any]) -> None:
+    """The configuration names variables; a value in their place is an error that does not show it."""
+    with pytest.raises(ConfigurationError, match="expected the name of an environment variable") as caught:
+        registry.settings_for(kind, mapping)
+    assert "0f3cb5e1d9" not in str(caught.value)
 
 
 def test_other_variables_may_be_named() -> None:

@@ -63,7 +63,7 @@ def test_a_worker_without_queues_runs_a_child_for_each_group(store: Urls, tmp_pa
         assert groups == [("email",), ("facts", "reminders"), ("sms",), ("task",), ("voice",)]
         assert len(living(tmp_path)) == 6
         assert worker.lines()[0]["event"] == "process.started"
-        assert worker.lines()[0]["carries"][0].startswith("demo: email -> outbox (writes files)")
+        assert worker.lines()[0]["carries"][0].startswith("demo: email -> outbox (writes files to var/outbox)")
         assert worker.stop() == 0
     assert living(tmp_path) == {}
     assert len(worker.lines("worker.stopped")) == 5

@@ -5,8 +5,9 @@ from pathlib import Path
 import dramatiq
 import pytest
 
-from tests.conftest import MakeApp
-from worker.status import routes, status
+from tests.conftest import ROOT, MakeApp
+from worker.app import Setup
+from worker.status import routes, status, without
 
 from .config_copy import CHANNELS, DEMO, Copy
 from .payloads import reminder
@@ -19,7 +20,7 @@ SMTP = {"SMTP_URL": "smtp://127.0.0.1:9"}
 @pytest.mark.parametrize(
     ("environ", "says"),
     [
-        ({}, "outbox (writes files) [sendgrid lacks SENDGRID_API_KEY; smtp lacks SMTP_URL]"),
+        ({}, "outbox (writes files to var/outbox) [sendgrid lacks SENDGRID_API_KEY; smtp lacks SMTP_URL]"),
         (SENDGRID, "sendgrid (reaches nobody outside) [smtp lacks SMTP_URL]"),
         (SENDGRID | SMTP, "sendgrid (reaches nobody outside), smtp (reaches nobody outside)"),
         ({"SENDGRID_API_KEY": "SG.x"}, "sendgrid (reaches people) [smtp lacks SMTP_URL]"),
@@ -29,6 +30,48 @@ def test_a_route_names_who_carries_and_what_is_missing(make_app: MakeApp, enviro
     """In order of preference; a base URL that is not the provider's own reaches nobody."""
     app = make_app(**environ)
     assert routes(app.config, app.providers)[0] == f"demo: email -> {says}"
+
+
+STORE = {"REDIS_URL": "redis://store", "BROKER_URL": "redis://queue"}
+DOOR = {"PUBLIC_URL": "https://relance.example", "TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "t"}
+CLOSED = "/webhooks/twilio/voice answers 404"
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        (STORE | DOOR, []),
+        (DOOR, ["store and queue: those of `relance up`, in var/ [REDIS_URL is not set]"]),
+        (
+            {"REDIS_URL": "redis://store"} | DOOR,
+            ["queue: on the store's server, next database [BROKER_URL is not set]"],
+        ),
+        (
+            STORE,
+            [f"calls: each speaks its message by itself; {CLOSED} [PUBLIC_URL and TWILIO_AUTH_TOKEN are not set]"],
+        ),
+        (
+            STORE | DOOR | {"PUBLIC_URL": ""},
+            [f"calls: each speaks its message by itself; {CLOSED} [PUBLIC_URL is not set]"],
+        ),
+        (
+            STORE | {"PUBLIC_URL": DOOR["PUBLIC_URL"]},
+            [f"calls: {CLOSED} [TWILIO_AUTH_TOKEN is not set]"],
+        ),
+    ],
+)
+def test_what_is_not_set_is_told_with_what_happens_then(environ: dict[str, str], says: list[str]) -> None:
+    """Nobody has to read the code to know where jobs go, what a call says, and which door is shut."""
+    setup = Setup({"RELANCE_CONFIG": str(ROOT / "config"), **environ})
+    assert without(setup.environment, setup.providers) == says
+
+
+def test_the_outbox_is_told_by_its_folder(make_app: MakeApp, tmp_path: Path) -> None:
+    """Where the files are that were written instead of sent."""
+    copy = Copy(tmp_path / "config")
+    copy.edit(CHANNELS, "    kind: outbox\n", "    kind: outbox\n    folder: /srv/kept\n")
+    app = make_app(config=copy.folder)
+    assert "outbox (writes files to /srv/kept)" in routes(app.config, app.providers)[0]
 
 
 def test_a_rehearsed_store_shows_that_a_real_provider_cannot_work(make_app: MakeApp) -> None:
@@ -45,7 +88,7 @@ def test_a_creditor_in_shadow_uses_the_outbox_whatever_is_set(make_app: MakeApp,
     copy.edit(DEMO, "mode: live", "mode: shadow")
     rig = Rig(make_app(at=MORNING, speed=1, config=copy.folder, **SENDGRID))
     found = routes(rig.app.config, rig.app.providers)
-    assert found[0].startswith("demo: email -> outbox (writes files)")
+    assert found[0].startswith("demo: email -> outbox (writes files to var/outbox)")
     assert found[-1] == "demo: task -> task (reaches nobody outside)"
     rig.settle(rig.open())
     assert len(outbox(tmp_path)) == 1
@@ -66,7 +109,7 @@ def test_a_task_that_would_leave_is_no_exception_to_shadow(make_app: MakeApp, tm
     assert routes(app.config, app.providers)[-1] == "demo: task -> task (reaches nobody outside)"
     copy.edit(CHANNELS, "providers: [posted, task]", "providers: [posted]")
     app = make_app(config=copy.folder)
-    assert routes(app.config, app.providers)[-1] == "demo: task -> outbox (writes files)"
+    assert routes(app.config, app.providers)[-1] == "demo: task -> outbox (writes files to var/outbox)"
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ def test_up_runs_everything_and_leaves_nothing(folder: Path) -> None:
     with program(folder, "up", *REHEARSE) as up:
         ready(up)
         assert all(line["event"] == "process.started" for line in up.lines()[:1])
-        assert "demo: sms -> outbox (writes files)" in " ".join(up.lines("process.started")[0]["carries"])
+        assert "demo: sms -> outbox (writes files to var/outbox)" in " ".join(up.lines("process.started")[0]["carries"])
         assert run(folder, "enqueue", "-", "--queue", stdin=job(1)).returncode == 0
         until(lambda: len(outbox(folder)) == 1)
 

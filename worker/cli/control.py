@@ -10,7 +10,7 @@ import typer
 from worker.cli.show import Json, demand_known, open_app, print_done, print_json, print_table
 
 if TYPE_CHECKING:
-    from worker.app import App
+    from worker.app import App, Setup
     from worker.config import Config
     from worker.status import Status
 
@@ -26,38 +26,34 @@ def add_to(app: typer.Typer) -> None:
 
 
 def check(as_json: Json = False) -> None:
-    """Validate all configuration, cross references and templates; say who carries what. Needs no store."""
-    from worker.app import TEMPLATES
-    from worker.providers import Providers
-    from worker.render import Wordings
+    """Validate all configuration, cross references and templates; say who carries what, and what is not set."""
     from worker.render.check import check as check_wording
-    from worker.status import routes
+    from worker.status import routes, without
 
-    loaded = _loaded(as_json)
-    providers = Providers(loaded, os.environ)
-    wording = check_wording(Wordings(TEMPLATES), _notices(loaded), ("fr", "en"), loaded.creditors)
-    broken = [f"providers.{name}: cannot work: {says}" for name, says in providers.faults().items()]
-    found = routes(loaded, providers)
+    here = _here(as_json)
+    wording = check_wording(here.wordings, _notices(here.config), ("fr", "en"), here.config.creditors)
+    broken = [f"providers.{name}: cannot work: {says}" for name, says in here.providers.faults().items()]
+    found, absent = routes(here.config, here.providers), without(here.environment, here.providers)
     if as_json:
-        print_json({"config": loaded.digest, "problems": wording + broken, "routes": found})
+        print_json({"config": here.config.digest, "problems": wording + broken, "routes": found, "without": absent})
     else:
         for line in wording + broken:
             typer.echo(line, err=True)
-        for line in found:
+        for line in found + absent:
             typer.echo(line)
-        typer.echo(verdict(loaded.digest, len(wording), len(broken)))
+        typer.echo(verdict(here.config.digest, len(wording), len(broken)))
     if wording or broken:
         raise typer.Exit(1)
 
 
-def _loaded(as_json: bool) -> "Config":
-    """The configuration as it is here. Faults are an answer too, and leave as JSON where that was asked for."""
+def _here(as_json: bool) -> "Setup":
+    """What is configured; no store is needed. Faults are an answer too, and leave as JSON where that was asked for."""
     from channels.base import ConfigurationError
     from worker import config
-    from worker.config.environment import environment
+    from worker.app import Setup
 
     try:
-        return config.load(environment(os.environ).config, os.environ)
+        return Setup()
     except (config.ConfigError, ConfigurationError) as error:
         problems = error.problems if isinstance(error, config.ConfigError) else [str(error)]
         if as_json:

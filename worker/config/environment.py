@@ -1,7 +1,7 @@
 """Where the servers are, as the environment says."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,8 +16,8 @@ class Environment:
     `public_url`: where providers and debtors reach our web doors, without a last slash. Empty texts mean "not set".
     """
 
-    redis_url: str = ""
-    broker_url: str = ""
+    redis_url: str = field(default="", repr=False)  # it may hold a password
+    broker_url: str = field(default="", repr=False)
     public_url: str = ""
     config: Path = Path("config")
 
@@ -25,14 +25,27 @@ class Environment:
 def environment(environ: Mapping[str, str]) -> Environment:
     """What REDIS_URL, BROKER_URL, PUBLIC_URL and RELANCE_CONFIG say; each may be a file's content, as REDIS_URL_FILE.
 
-    Raises channels.base.ConfigurationError for a file that cannot be read and for a PUBLIC_URL that is no address.
+    Raises channels.base.ConfigurationError for a file that cannot be read, for a URL that is none, and for a queue's
+    server without a store.
     """
+    redis_url, broker_url = _server(environ, "REDIS_URL"), _server(environ, "BROKER_URL")
+    if broker_url and not redis_url:
+        raise ConfigurationError("BROKER_URL is set but REDIS_URL is not: the queue would have no store beside it")
     return Environment(
-        redis_url=secret(environ, "REDIS_URL"),
-        broker_url=secret(environ, "BROKER_URL"),
+        redis_url=redis_url,
+        broker_url=broker_url,
         public_url=_public_url(secret(environ, "PUBLIC_URL")),
         config=Path(secret(environ, "RELANCE_CONFIG") or "config"),
     )
+
+
+def _server(environ: Mapping[str, str], name: str) -> str:
+    if not (value := secret(environ, name)):
+        return ""
+    from worker.store import check_url  # only what has a store waits for its client to be imported
+
+    check_url(value, name)
+    return value
 
 
 def _public_url(value: str) -> str:

@@ -45,16 +45,20 @@ def copy(tmp_path: Path) -> Copy:
 def test_the_shipped_configuration_is_right(relance: Relance) -> None:
     """Without a store and without credentials: every channel goes to the outbox, and it says what is missing."""
     text = relance.says("check", **NOWHERE)
-    assert "demo: sms -> outbox (writes files) [twilio_sms lacks TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN]" in text
+    lacks = "[twilio_sms lacks TWILIO_ACCOUNT_SID, TWILIO_AUTH_TOKEN]"
+    assert f"demo: sms -> outbox (writes files to var/outbox) {lacks}" in text
     assert "demo: task -> task (reaches nobody outside)" in text
+    assert "store and queue: those of `relance up`, in var/ [REDIS_URL is not set]" in text
+    assert "calls: each speaks its message by itself; /webhooks/twilio/voice answers 404 [PUBLIC_URL and " in text
     assert text.endswith("0 problems in the wording\n")
+    assert len(relance.json("check", **NOWHERE)["without"]) == 2
 
 
 def test_a_channel_whose_credentials_are_set_uses_its_provider(relance: Relance) -> None:
     """A sandbox reaches nobody; the provider's own host does; the others stay with the outbox."""
     found = relance.json("check", **NOWHERE, **TWILIO)["routes"]
     assert "demo: sms -> twilio_sms (reaches nobody outside)" in found
-    assert found[0].startswith("demo: email -> outbox (writes files)")
+    assert found[0].startswith("demo: email -> outbox (writes files to var/outbox)")
     real = relance.json("status", **{**TWILIO, "TWILIO_BASE_URL": ""})["routes"]
     assert "demo: voice -> twilio_voice (reaches people)" in real
 
@@ -87,6 +91,17 @@ def test_half_a_set_of_credentials_is_a_mistake(relance: Relance) -> None:
     """An account without its token must not send debtors to the outbox in silence."""
     said = relance.refuses("check", TWILIO_ACCOUNT_SID=TWILIO["TWILIO_ACCOUNT_SID"])
     assert "TWILIO_ACCOUNT_SID is set but TWILIO_AUTH_TOKEN is not" in said
+
+
+def test_a_secret_in_the_configuration_is_not_repeated(relance: Relance, copy: Copy) -> None:
+    """Whoever pastes a token where its variable's name belongs is told so, and not shown it on every screen."""
+    copy.edit(
+        CHANNELS, "kind: twilio_sms", "kind: twilio_sms\n    auth_token_env: 0f3cb5e1d9\n    auth_token: 0f3cb5e1d9"
+    )
+    said = relance.refuses("check", RELANCE_CONFIG=None, **NOWHERE)
+    assert "auth_token_env: Value error, expected the name of an environment variable" in said
+    assert "auth_token: not a setting of this kind" in said
+    assert token not in said
 
 
 def test_a_base_url_that_is_none_is_named(relance: Relance) -> None:

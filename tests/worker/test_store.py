@@ -1,0 +1,81 @@
+"""Where the store and the queue are, by their URLs; a URL may hold a password."""
+
+import pytest
+import redis
+
+from channels.base import ConfigurationError
+from tests.conftest import MakeApp
+from worker.config import environment
+from worker.embedded import Urls
+from worker.store import check_url, next_database
+
+GOOD = {
+    "redis://store": "redis://store/1",
+    "redis://:p%2Fw@store:6379/3": "redis://:p%2Fw@store:6379/4",
+    "redis://user:pw@store:6379/?db=2": "redis://user:pw@store:6379/?db=3",
+    "rediss://store:6379/0": "rediss://store:6379/1",
+    "unix:///run/valkey.sock": "unix:///run/valkey.sock?db=1",
+    "unix://:p%2Fw@/run/valkey.sock?db=4": "unix://:p%2Fw@/run/valkey.sock?db=5",
+}
+
+
+@pytest.mark.parametrize("url", GOOD)
+def test_the_queue_takes_the_next_database(url: str) -> None:
+    """However the URL names its own, credentials stay, and the client understands what comes out."""
+    check_url(url, "REDIS_URL")
+    assert next_database(url) == GOOD[url]
+    old, new = (redis.ConnectionPool.from_url(each).connection_kwargs for each in (url, next_database(url)))
+    assert new["db"] == old.get("db", 0) + 1
+    assert all(new.get(name) == old.get(name) for name in ("host", "port", "path", "username", "password"))
+
+
+def test_a_queue_on_a_socket_needs_no_url_of_its_own(make_app: MakeApp, store: Urls) -> None:
+    """What is enqueued there is in the store's server, and not among the cases."""
+    app = make_app(BROKER_URL="")
+    app.broker.client.set("here", "1")
+    with redis.Redis.from_url(f"{store.redis_url}?db=1") as client:
+        assert client.get("here") == b"1"
+    assert app.client.get("here") is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "store:6379",
+        "http://store",
+        "redis://",
+        "redis://store:x",
+        "redis://store/cases",
+        "redis://store/?db=x",
+        "redis://store/?no_such_option=1",
+        "unix://store",
+        "redis://user:s3/cret@store:6379/0",
+        "redis://user:s3#cret@store:6379/0",
+        "redis://user:s3?cret=1@store:6379/0",
+        "redis://user:3/s3cret@store:6379/0",
+        "redis://user:3#s3cret@store:6379/0",
+        "redis://user:3?s3cret=1@store:6379/0",
+    ],
+)
+@pytest.mark.parametrize("name", ["REDIS_URL", "BROKER_URL"])
+def test_a_url_that_is_none_is_named_and_not_quoted(name: str, url: str) -> None:
+    """A password with a bare sign in it cuts a URL into pieces, of which libraries would print one."""
+    with pytest.raises(ConfigurationError) as caught:
+        environment({"REDIS_URL": "redis://store", name: url})
+    assert str(caught.value) == (
+        f"{name}: expected redis://user:password@host:port/0, rediss://... or unix:///path?db=0, "
+        "with what is special in a password percent-encoded"
+    )
+
+
+def test_a_queue_without_a_store_is_a_mistake() -> None:
+    """Jobs would be enqueued where no worker looks."""
+    with pytest.raises(ConfigurationError, match=r"^BROKER_URL is set but REDIS_URL is not:"):
+        environment({"BROKER_URL": "redis://queue"})
+
+
+def test_what_holds_a_password_does_not_show_it() -> None:
+    """Neither what the environment said nor where the servers are prints a URL."""
+    url = "redis://:s3cret@store"
+    found = environment({"REDIS_URL": url, "BROKER_URL": url})
+    assert "s3cret" not in f"{found!r}{Urls(url, url)!r}"
