@@ -95,9 +95,8 @@ def test_half_a_set_of_credentials_is_a_mistake(relance: Relance) -> None:
 
 def test_a_secret_in_the_configuration_is_not_repeated(relance: Relance, copy: Copy) -> None:
     """Whoever pastes a token where its variable's name belongs is told so, and not shown it on every screen."""
-    copy.edit(
-        CHANNELS, "kind: twilio_sms", "kind: twilio_sms\n    auth_token_env: 0f3cb5e1d9\n    auth_token: 0f3cb5e1d9"
-    )
+    token = "0f3cb5e1d9"
+    copy.edit(CHANNELS, "kind: twilio_sms", f"kind: twilio_sms\n    auth_token_env: {token}\n    auth_token: {token}")
     said = relance.refuses("check", RELANCE_CONFIG=None, **NOWHERE)
     assert "auth_token_env: Value error, expected the name of an environment variable" in said
     assert "auth_token: not a setting of this kind" in said
