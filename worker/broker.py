@@ -8,6 +8,7 @@ is not a ConnectionError, and a lost acknowledgement would stay lost.
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Event
 from typing import Any, cast
 
 import dramatiq
@@ -19,7 +20,7 @@ from dramatiq.errors import ConnectionClosed, DecodeError
 from dramatiq.middleware import CurrentMessage, Middleware
 
 from worker.rejected import RejectedJobs
-from worker.store import connect, until_it_answers
+from worker.store import Script, connect, until_it_answers
 
 #: A worker that has not been heard of for so long is dead; its messages go back to their queues.
 HEARTBEAT_MS = 15_000
@@ -67,11 +68,14 @@ class _Consumer(_RedisConsumer):
     def __init__(self, broker: "SafeBroker", queue_name: str, prefetch: int, timeout: int) -> None:
         super().__init__(broker, queue_name, prefetch, timeout)
         self._fetched: set[str] = set()
+        self._room = Event()
         self._in_hand = broker.in_hand.setdefault(queue_name, set())
         with _closing_connections():
             self._take_back()
 
     def __next__(self) -> Any:
+        if not self.message_cache and not self._has_room():
+            return None
         while True:
             with _closing_connections():
                 try:
@@ -102,11 +106,24 @@ class _Consumer(_RedisConsumer):
         for message in messages:
             self._let_go(message)
 
+    def close(self) -> None:
+        """Hand back what was fetched and given to nobody; dramatiq forgets it when it stops between two messages."""
+        with _closing_connections():
+            self._take_back()
+        super().close()
+
+    def _has_room(self) -> bool:
+        """Wait until half of what may be fetched is done: messages are fetched by the batch, not one by one."""
+        self._room.clear()
+        return self.outstanding_message_count <= self.prefetch // 2 or self._room.wait(self.timeout / 1000)
+
     def _let_go(self, message: Any) -> None:
         self._in_hand.discard(message.options["redis_message_id"])
+        if self.outstanding_message_count <= self.prefetch // 2:
+            self._room.set()
 
     def _take_back(self) -> None:
-        """What a lost answer left fetched, and in nobody's hands, goes back to its queue."""
+        """What is fetched and in nobody's hands (its answer was lost, the worker stops) goes back to its queue."""
         lost = self._fetched_ids() - self._in_hand
         if lost:
             self.broker.do_requeue(self.queue_name, *lost)
@@ -171,6 +188,9 @@ class SafeBroker(RedisBroker):
             heartbeat_timeout=HEARTBEAT_MS,
             maintenance_chance=1_000_000,
         )
+        self.scripts = {
+            name: Script(client, cast("str | bytes", script.script)) for name, script in self.scripts.items()
+        }
         self.rejected = rejected
         #: By queue, the broker's own ids of the messages that worker threads were given and have not finished.
         self.in_hand: dict[str, set[str]] = {}

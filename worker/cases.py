@@ -3,7 +3,6 @@
 Redis is the store, dramatiq's broker is not. There is one write path, `commit`; see `commit.py` and `commit.lua`.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +20,7 @@ from worker.dunning.events import Event
 from worker.dunning.model import Case, creditor_of
 from worker.logs import log_event
 from worker.pack import unpack
+from worker.store import Script
 
 Client = redis.Redis
 
@@ -93,9 +93,8 @@ class Cases:
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self._script = (_SCRIPTS / "commit.lua").read_text()
-        self._sha = hashlib.sha1(self._script.encode(), usedforsecurity=False).hexdigest()
-        self._claim = client.register_script((_SCRIPTS / "claim.lua").read_text())
+        self._commit = Script(client, (_SCRIPTS / "commit.lua").read_text())
+        self._claim = Script(client, (_SCRIPTS / "claim.lua").read_text())
 
     # ---- writing
 
@@ -107,7 +106,7 @@ class Cases:
         """
         answers = self._ask([commit], durable=durable)
         if isinstance(answers[0], redis.exceptions.NoScriptError):
-            self.client.script_load(self._script)
+            self._commit.load()
             answers = self._ask([commit], durable=durable)
         _check(answers[0], commit)
         if durable:
@@ -120,7 +119,7 @@ class Cases:
         """
         answers = self._ask(commits) if commits else []
         if any(isinstance(answer, redis.exceptions.NoScriptError) for answer in answers):
-            self.client.script_load(self._script)
+            self._commit.load()
             answers = self._ask(commits)
         errors = [answer for answer in answers if isinstance(answer, Exception)]
         pairs = zip(answers, commits, strict=True)
@@ -134,7 +133,7 @@ class Cases:
         with self.client.pipeline(transaction=False) as pipe:
             for commit in commits:
                 keys, arguments = commit.request()
-                pipe.evalsha(self._sha, len(keys), *keys, *arguments)
+                pipe.execute_command("EVALSHA", self._commit.digest, len(keys), *keys, *arguments)
             if durable:
                 pipe.waitaof(1, 0, DURABLE_WITHIN_MS)
             return pipe.execute(raise_on_error=False)

@@ -1,13 +1,13 @@
 -- One write, all or nothing: cases by version, what must hold, and whatever else goes with them.
 --
--- KEYS: every key touched, all of one creditor's hash tag. ARGV[2] and on: packed values (see pack.py), which the plan
--- names by their place. ARGV[1]: the plan, as JSON:
+-- KEYS: every key touched, all of one creditor's hash tag. ARGV[2] and on: values, which the plan names by their
+-- place; snapshots and events of the history are packed (see pack.py), entries of the event stream are JSON. ARGV[1]: the plan, as JSON:
 --   id      this commit's own id; a repeat of it answers as the first time
 --   cases   [{key, expect, value, version}]: indexes into KEYS, the version expected (0: must not exist) and, where
---           `value` is given, the place of the packed snapshot to store under `version`
+--           `value` is given, the place of the snapshot to store under `version`
 --   guards  [[name, key, ...]]: what must hold, else {"refused", name, detail}
 --   ops     [[command, key, ...]]: plain commands, run in order
---   events  [[key of the history, place of the packed event]] and `stream` [[key, maximum, case, version, JSON]]
+--   events  [[key of the history, place of the event]] and `stream` [[key, maximum, case, version, place]]
 -- Answers {"ok"} | {"repeated"} | {"conflict"} | {"refused", name, detail}.
 --
 -- A stored case is "version|last commit ids|packed snapshot"; the ids let a client whose answer was lost ask again.
@@ -98,7 +98,7 @@ for _, event in ipairs(plan.events) do
     redis.call("RPUSH", KEYS[event[1]], ARGV[event[2]])
 end
 for _, entry in ipairs(plan.stream) do
-    redis.call("XADD", KEYS[entry[1]], "MAXLEN", "~", entry[2], "*", "case", entry[3], "version", entry[4], "event", entry[5])
+    redis.call("XADD", KEYS[entry[1]], "MAXLEN", "~", entry[2], "*", "case", entry[3], "version", entry[4], "event", ARGV[entry[5]])
 end
 for _, op in ipairs(plan.ops) do
     local command = {op[1], KEYS[op[2]]}

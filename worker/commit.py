@@ -92,7 +92,7 @@ class Commit:
     _ops: list[list[Any]] = field(default_factory=list)
     _events: list[list[Any]] = field(default_factory=list)
     _stream: list[list[Any]] = field(default_factory=list)
-    _packed: list[bytes] = field(default_factory=list)
+    _values: list[str | bytes] = field(default_factory=list)
     #: What happens to which case, for the log.
     happened: list[tuple[Case, Event]] = field(default_factory=list)
 
@@ -112,26 +112,26 @@ class Commit:
         version = stored.version if stored else 0
         entry: dict[str, Any] = {"key": self._key(self.keys.case(after.id)), "expect": version}
         if events:
-            entry |= {"value": self._pack(encode_case(after)), "version": version + 1}
+            entry |= {"value": self._place(pack(encode_case(after))), "version": version + 1}
         self._cases.append(entry)
         for event in events:
             self.happened.append((after, event))
             data = encode_event(event)
-            self._events.append([self._key(self.keys.history(after.id)), self._pack(data)])
+            self._events.append([self._key(self.keys.history(after.id)), self._place(pack(data))])
             self._publish(after.id, version + 1, data)
         return after
 
-    def _pack(self, text: str) -> int:
-        """Keeps it for the request; returns where it will be found in ARGV."""
-        self._packed.append(pack(text))
-        return len(self._packed) + 1
+    def _place(self, value: str | bytes) -> int:
+        """Keeps it for the request, beside the plan; returns its place in ARGV."""
+        self._values.append(value)
+        return len(self._values) + 1
 
     def announce(self, case_id: str, version: int, kind: str, **fields: str) -> None:
         """Put an entry into the event stream that is news, not history: when a case is looked at next, and why."""
         self._publish(case_id, version, json.dumps({"type": kind, **fields}, separators=(",", ":")))
 
     def _publish(self, case_id: str, version: int, data: str) -> None:
-        self._stream.append([self._key(self.keys.events), STREAM_LENGTH, case_id, version, data])
+        self._stream.append([self._key(self.keys.events), STREAM_LENGTH, case_id, version, self._place(data)])
 
     def guard(self, name: str, key: str, *arguments: str | int) -> None:
         """What must hold for any of it to happen; the guards are `commit.lua`'s."""
@@ -167,4 +167,4 @@ class Commit:
             "events": self._events,
             "stream": self._stream,
         }
-        return self._keys, [json.dumps(plan, separators=(",", ":"), ensure_ascii=False), *self._packed]
+        return self._keys, [json.dumps(plan, separators=(",", ":"), ensure_ascii=False), *self._values]

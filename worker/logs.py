@@ -1,14 +1,16 @@
 """structlog, one JSON object a line, pretty on a terminal. No name, address or number in clear: fields are ids.
 
-Other libraries' log lines pass through here too; those that print what they send are silenced below WARNING, and
-dramatiq's messages are reduced to their id.
+Our own lines go straight to stderr. Other libraries' pass through here too; those that print what they send are
+silenced below WARNING, and dramatiq's messages are reduced to their id.
 """
 
+import json
 import logging
 import re
 import sys
 import traceback
 from collections.abc import MutableMapping
+from functools import cache
 from typing import Any
 
 import structlog
@@ -30,27 +32,23 @@ _log = structlog.get_logger("relance.case")
 
 def configure(*, pretty: bool | None = None, level: int = logging.INFO) -> None:
     """Set up both worlds; to stderr, so that a command's own output stays clean."""
+    on_terminal = sys.stderr.isatty() if pretty is None else pretty
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    on_terminal = sys.stderr.isatty() if pretty is None else pretty
-    renderer = structlog.dev.ConsoleRenderer() if on_terminal else structlog.processors.JSONRenderer(default=str)
+    last = [_safe_traceback, structlog.dev.ConsoleRenderer() if on_terminal else _json]
     structlog.configure(
-        processors=[
-            *shared,
-            structlog.processors.StackInfoRenderer(),
-            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-        logger_factory=structlog.stdlib.LoggerFactory(),
+        processors=[*shared, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _safe_traceback, renderer],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last],
             foreign_pre_chain=shared,
         )
     )
@@ -60,6 +58,13 @@ def configure(*, pretty: bool | None = None, level: int = logging.INFO) -> None:
     root.setLevel(level)
     for name in _CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+_encode = json.JSONEncoder(default=str).encode
+
+
+def _json(_: Any, __: str, event: MutableMapping[str, Any]) -> str:
+    return _encode(event)
 
 
 def _only_ids(record: logging.LogRecord) -> bool:
@@ -108,5 +113,10 @@ def log_event(case: Case, event: Event) -> None:
 
 def event_name(kind: type[Event]) -> str:
     """`HoldPlaced` is logged as `hold.placed`."""
-    noun, *verb = re.findall("[A-Z][a-z]*", kind.__name__)
+    return _in_words(kind.__name__)
+
+
+@cache
+def _in_words(name: str) -> str:
+    noun, *verb = re.findall("[A-Z][a-z]*", name)
     return f"{noun.lower()}.{'_'.join(verb).lower()}"

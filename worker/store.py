@@ -1,14 +1,16 @@
 """Connections to the store."""
 
+import hashlib
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import redis
 import structlog
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
@@ -21,7 +23,7 @@ AWAY = (
     redis.exceptions.ReadOnlyError,
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.NoPermissionError,
-    redis.exceptions.NoScriptError,
+    NoScriptError,
 )
 #: The same, said by servers in words that redis-py has no class for.
 _REFUSALS = ("NOREPLICAS", "MISCONF", "BUSY", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "UNKILLABLE")
@@ -75,6 +77,27 @@ def connect(url: str, *, text: bool = True) -> redis.Redis:
         retry_on_error=[RedisConnectionError, RedisTimeoutError],
         health_check_interval=30,
     )
+
+
+class Script:
+    """A Lua script, called by its digest; a server that does not know it is given it first."""
+
+    def __init__(self, client: redis.Redis, text: str | bytes) -> None:
+        self._client = client
+        self._text = text.encode() if isinstance(text, str) else text
+        self.digest = hashlib.sha1(self._text, usedforsecurity=False).hexdigest()
+
+    def __call__(self, keys: Sequence[Any] = (), args: Sequence[Any] = ()) -> Any:
+        """Its answer. Raises redis errors."""
+        try:
+            return self._client.execute_command("EVALSHA", self.digest, len(keys), *keys, *args)
+        except NoScriptError:
+            self.load()
+            return self._client.execute_command("EVALSHA", self.digest, len(keys), *keys, *args)
+
+    def load(self) -> None:
+        """Give it to the server."""
+        self._client.script_load(self._text)
 
 
 T = TypeVar("T")

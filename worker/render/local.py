@@ -4,6 +4,7 @@ import unicodedata
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 
 import phonenumbers
 from babel import Locale
@@ -32,13 +33,18 @@ class Day:
     @property
     def short(self) -> str:
         """For an SMS: "07/04/2026", "7 Apr 2026"."""
-        return format_date(self.value, _SHORT_DATE.get(self.locale.language, "medium"), self.locale)
+        return _date(self.value, _SHORT_DATE.get(self.locale.language, "medium"), self.locale)
 
     def _words(self, length: str) -> str:
-        words = format_date(self.value, length, self.locale)
-        if self.locale.language == "fr" and self.value.day == 1:
-            return f" {words}".replace(" 1 ", " 1er ").lstrip()
-        return words
+        return _date(self.value, length, self.locale)
+
+
+@lru_cache(4096)  # the same few weeks all day long
+def _date(value: date, style: str, locale: Locale) -> str:
+    words = format_date(value, style, locale)
+    if style in ("long", "full") and locale.language == "fr" and value.day == 1:
+        return f" {words}".replace(" 1 ", " 1er ").lstrip()
+    return words
 
 
 def one_line(text: str) -> str:
@@ -54,6 +60,7 @@ def money(amount: Decimal, currency: str, locale: Locale) -> str:
     return format_currency(amount, currency, locale=locale)
 
 
+@lru_cache(4096)
 def dialled(e164: str, country: str) -> str:
     """The number as somebody in that country dials it, unbroken. One that cannot be parsed is left as it is."""
     try:
@@ -65,6 +72,7 @@ def dialled(e164: str, country: str) -> str:
     return phonenumbers.format_number(number, style).replace(" ", "\u00a0")
 
 
+@lru_cache(4096)
 def spoken(phone: str, locale: Locale) -> str:
     """Groups with a pause between them. The French say a number in pairs, others digit by digit."""
     groups = "".join(char if char.isdigit() or char == "+" else " " for char in phone).split()
