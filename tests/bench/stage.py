@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,9 @@ ROOT = Path(__file__).parents[2]
 CHANNELS = ("sms", "email", "voice")
 _OURS = ("TWILIO_", "SENDGRID_", "SMTP_", "REDIS_", "BROKER_", "PUBLIC_", "RELANCE_", "CELERY_", "PEER_", "dramatiq_")
 
-#: One step on one channel, due at once, at any hour. All else is as shipped.
+#: Due at once, at any hour, as often as one likes. All else is as shipped.
 _STRATEGY = """\
-name: bench_{channel}
+name: {name}
 debtors: [business]
 driven_by: ladder
 contact:
@@ -33,18 +33,23 @@ contact:
   late_after: 60d
   fallback: []
 ladder:
-  - name: {step}
-    when: due + 1d
+"""
+_STEP = """\
+  - name: step_{step}
+    when: due + {day}d
     channel: {channel}
     notice: {notice}
     tone: {tone}
-    deadline: 7d
+    deadline: 3d
 """
-_STEPS = {
-    "sms": {"step": "sms_reminder", "notice": "nudge", "tone": 2},
-    "email": {"step": "first_reminder", "notice": "first_reminder", "tone": 1},
-    "voice": {"step": "call", "notice": "call", "tone": 2},
-}
+#: The notice of each channel, and its tone, as the shipped strategy for businesses has them.
+_NOTICES = {"sms": ("nudge", 2), "email": ("first_reminder", 1), "voice": ("call", 2)}
+#: How many steps the longer ladders have.
+LADDER_STEPS = 4
+
+
+#: How many phone numbers there are to give out.
+NUMBERS = 10_000
 
 
 class BrokenPromise(Exception):
@@ -90,6 +95,21 @@ class Provider:
         return json.loads(self._process.stdout.readline())
 
 
+class Debtors:
+    """Gives out debtors by number, each once; those of one run all have a phone number of their own."""
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def take(self, count: int) -> range:
+        """So many of them."""
+        if self._next % NUMBERS + count > NUMBERS:
+            self._next += NUMBERS - self._next % NUMBERS
+        first = self._next
+        self._next += count
+        return range(first, first + count)
+
+
 @dataclass(frozen=True, slots=True)
 class Stage:
     """What the workloads share. `environ` is for every process of every workload."""
@@ -101,6 +121,7 @@ class Stage:
     store: "redis.Redis"
     broker: "redis.Redis"
     servers: Mapping[str, int]
+    debtors: Debtors = field(default_factory=Debtors)
 
     def url(self, server: str, database: int) -> str:
         """A database of one of the servers, `cases` or `broker`."""
@@ -127,6 +148,7 @@ def stage(folder: Path) -> Iterator[Stage]:
             "SENDGRID_BASE_URL": provider.url,
             "RELANCE_CONFIG": str(folder / "config"),
         }
+        os.environ["SSL_CERT_FILE"] = str(folder / "bundle.pem")  # some of it is sent from this very process
         store, broker = (redis.Redis.from_url(url, decode_responses=True) for url in (urls.redis_url, urls.broker_url))
         stack.callback(store.close)
         stack.callback(broker.close)
@@ -135,11 +157,20 @@ def stage(folder: Path) -> Iterator[Stage]:
 
 
 def write_config(folder: Path) -> None:
-    """The shipped configuration, with a strategy per channel that is due at once."""
+    """The shipped configuration, with two strategies for each channel: one step, due at once, and a ladder."""
     shutil.copytree(ROOT / "config", folder)
-    for channel, step in _STEPS.items():
-        text = _STRATEGY.format(channel=channel, **step)
-        (folder / "strategies" / f"bench_{channel}.yaml").write_text(text, encoding="utf-8")
+    for channel in CHANNELS:
+        _write_strategy(folder / "strategies" / f"bench_{channel}.yaml", channel, 1)
+        _write_strategy(folder / "strategies" / f"bench_{channel}_ladder.yaml", channel, LADDER_STEPS)
+
+
+def _write_strategy(path: Path, channel: str, steps: int) -> None:
+    notice, tone = _NOTICES[channel]
+    head = _STRATEGY.format(name=path.stem)
+    ladder = [
+        _STEP.format(step=step, day=1 + 5 * step, channel=channel, notice=notice, tone=tone) for step in range(steps)
+    ]
+    path.write_text(head + "".join(ladder), encoding="utf-8")
 
 
 class Program:
@@ -148,7 +179,7 @@ class Program:
     def __init__(self, stage: Stage, name: str, *command: str, **environ: str) -> None:
         self.name = name
         self.log = stage.folder / f"{name}.log"
-        with self.log.open("wb") as log:
+        with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", *command],
                 env={**stage.environ, **environ},
@@ -158,13 +189,14 @@ class Program:
                 start_new_session=True,
             )
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
     def pids(self) -> list[int]:
         """The process and all its descendants."""
-        return machine.family(self._process.pid)
-
-    def alive(self) -> bool:
-        """Does it still run?"""
-        return self._process.poll() is None
+        return machine.family(self.pid)
 
     def stop(self) -> None:
         """Ask it to end; kill what is left of it."""
@@ -174,10 +206,7 @@ class Program:
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
-            for pid in pids:
-                with_name = machine.command_of(pid)
-                if with_name:
-                    os.kill(pid, 9)
+            machine.kill(pids)
             self._process.wait()
 
 

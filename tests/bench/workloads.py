@@ -1,6 +1,8 @@
 """What is timed: a number of jobs from the first one enqueued to the last one done, and the proof that all were."""
 
+import json
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,18 +16,16 @@ from dramatiq.brokers.redis import RedisBroker
 
 from tests.bench import machine
 from tests.bench.peers import SENT
-from tests.bench.stage import BrokenPromise, Program, Stage, until
+from tests.bench.stage import NUMBERS, BrokenPromise, Program, Stage, until
 from worker.commit import Keys
 from worker.queues import REMINDERS
 
 PROCESSES, THREADS = 2, 8
 CREDITOR = "demo"
-#: How many mobile numbers are set aside for fiction (Arcep): 06 39 98 and four digits.
-NUMBERS = 10_000
 
 
 def phone(number: int) -> str:
-    """A mobile number nobody has."""
+    """A mobile number nobody has: 06 39 98 and four digits are set aside for fiction (Arcep)."""
     return f"+3363998{number % NUMBERS:04d}"
 
 
@@ -58,20 +58,32 @@ class Workload:
     """Jobs that can be enqueued, and the processes that do them."""
 
     name: str
-    program: Program
     sends = True
 
     def __init__(self, stage: Stage) -> None:
         self.stage = stage
-        self._numbers = 0
+        self.programs: dict[str, Program] = {}
+
+    def start(self, name: str, *command: str, **environ: str) -> None:
+        """Start one of its programs."""
+        self.programs[name] = Program(self.stage, name, *command, **environ)
+
+    def stop(self) -> None:
+        """End them all."""
+        for program in self.programs.values():
+            program.stop()
+
+    def pids(self) -> list[int]:
+        """Every process of it."""
+        return [pid for program in self.programs.values() for pid in program.pids()]
+
+    def freeze(self) -> None:
+        """Let it stand still."""
+        machine.freeze(self.pids())
 
     def numbers(self, jobs: int) -> range:
-        """Debtors not used before, all with numbers of their own."""
-        if self._numbers % NUMBERS + jobs > NUMBERS:
-            self._numbers += NUMBERS - self._numbers % NUMBERS
-        first = self._numbers
-        self._numbers += jobs
-        return range(first, first + jobs)
+        """Debtors nobody has used before, all with numbers of their own."""
+        return self.stage.debtors.take(jobs)
 
     def enqueue(self, channel: str, numbers: Sequence[int]) -> None:
         """Put one job for each debtor into the queue."""
@@ -87,7 +99,7 @@ class Workload:
 
     def processes(self, channel: str) -> dict[str, list[int]]:
         """Those that have a part in it, by name."""
-        return {self.name: self.program.pids()}
+        return {self.name: self.pids()}
 
     def marks(self, channel: str, began: float, jobs: int) -> dict[str, float]:
         """What else is known of the run that has just ended; `end` is when it did, if known better than by looking."""
@@ -96,13 +108,13 @@ class Workload:
     @contextmanager
     def awake(self, channel: str) -> Iterator[None]:
         """Let its processes run as long as this lasts."""
-        pids = [pid for group in self.processes(channel).values() for pid in group]
-        machine.thaw(pids)
+        roots = [program.pid for program in self.programs.values()]
+        machine.thaw([*roots, *(pid for group in self.processes(channel).values() for pid in group)])
         time.sleep(0.3)
         try:
             yield
         finally:
-            machine.freeze(self.program.pids())
+            self.freeze()
 
     def run(self, channel: str, jobs: int) -> Run:
         """Do so many jobs, and prove it. Raises BrokenPromise."""
@@ -146,8 +158,7 @@ class Dramatiq(Workload):
         self._queue = self.name
         url = stage.url("broker", 1)
         self._broker = RedisBroker(url=url)
-        self.program = Program(
-            stage,
+        self.start(
             self.name,
             *("dramatiq", "tests.bench.peers.dramatiq_actors", "--queues", self._queue),
             *("--processes", str(PROCESSES), "--threads", str(THREADS)),
@@ -178,8 +189,7 @@ class CeleryTasks(Workload):
         broker, store = f"redis+socket://{path}?virtual_host=2", stage.url("cases", 2)
         self._app = Celery(broker=broker)
         self._store = redis.Redis.from_url(store)
-        self.program = Program(
-            stage,
+        self.start(
             self.name,
             *("celery", "--app", "tests.bench.peers.celery_tasks", "worker"),
             *("--concurrency", str(PROCESSES), "--loglevel", "WARNING"),
@@ -240,27 +250,14 @@ def _claim(number: str, due: date) -> dict[str, str]:
     return {"number": number, "issued_on": issued.isoformat(), "due_on": due.isoformat(), **amounts}
 
 
-class Relance(Workload):
-    """`relance up` as it is: intake, scheduler and the channel's worker do a run; the other workers stand still."""
-
-    name = "relance"
+class Whole(Workload):
+    """Job, case, decision, reservation, message, call, record: what the processes of relance do together."""
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
+        self.urls = {"REDIS_URL": stage.urls.redis_url, "BROKER_URL": stage.urls.broker_url}
+        self.keys = Keys(CREDITOR)
         self._broker = RedisBroker(url=stage.urls.broker_url)
-        self._keys = Keys(CREDITOR)
-        urls = {"REDIS_URL": stage.urls.redis_url, "BROKER_URL": stage.urls.broker_url}
-        self.program = Program(stage, self.name, "worker.main", "up", **urls)
-
-    def processes(self, channel: str) -> dict[str, list[int]]:
-        """By what each does."""
-        marks = {
-            "scheduler": "worker.main scheduler",
-            "intake": f"--queues {REMINDERS}",
-            channel: f"--queues {channel}",
-        }
-        lines = {pid: machine.command_of(pid) for pid in self.program.pids()}
-        return {name: [pid for pid, line in lines.items() if mark in line] for name, mark in marks.items()}
 
     def enqueue(self, channel: str, numbers: Sequence[int]) -> None:
         """As upstream does."""
@@ -269,19 +266,21 @@ class Relance(Workload):
 
     def finished(self, channel: str, jobs: int) -> bool:
         """Nothing waits, nothing is under way, and so many were accepted."""
-        if self.stage.broker.exists(f"dramatiq:{REMINDERS}.msgs", f"dramatiq:{channel}.msgs"):
+        if not self.drained(REMINDERS, channel):
             return False
-        if self.stage.store.exists(self._keys.in_flight):
+        if self.stage.store.exists(self.keys.in_flight):
             return False
         return self.stage.provider.count() >= jobs
+
+    def drained(self, *queues: str) -> bool:
+        """Are these queues empty, and all that was fetched from them acknowledged?"""
+        return not self.stage.broker.exists(*(f"dramatiq:{queue}.msgs" for queue in queues))
 
     def marks(self, channel: str, began: float, jobs: int) -> dict[str, float]:
         """When the last case was open, and when the last outcome was committed, by the event stream."""
         opened, recorded = 0, 0
         last = {"CaseOpened": began, "AttemptAccepted": began}
-        entries = cast(
-            "list[tuple[str, dict[str, str]]]", self.stage.store.xrange(self._keys.events, int(began * 1000))
-        )
+        entries = cast("list[tuple[str, dict[str, str]]]", self.stage.store.xrange(self.keys.events, int(began * 1000)))
         for entry, fields in entries:
             kind = next((name for name in last if f'"{name}"' in fields["event"][:60]), "")
             if kind:
@@ -291,3 +290,29 @@ class Relance(Workload):
         if (opened, recorded) != (jobs, jobs):
             raise BrokenPromise(f"{jobs} jobs, {opened} cases opened, {recorded} outcomes recorded")
         return {"opened": last["CaseOpened"] - began, "end": last["AttemptAccepted"] - began}
+
+
+class Relance(Whole):
+    """`relance up` as it is: intake, scheduler and the channel's worker do a run; the other workers stand still."""
+
+    name = "relance"
+
+    def __init__(self, stage: Stage) -> None:
+        super().__init__(stage)
+        self.start(self.name, "worker.main", "up", **self.urls)
+
+    def processes(self, channel: str) -> dict[str, list[int]]:
+        """By what each does."""
+        marks = {
+            "scheduler": "worker.main scheduler",
+            "intake": f"--queues {REMINDERS}",
+            channel: f"--queues {channel}",
+        }
+        lines = {pid: machine.command_of(pid) for pid in self.pids()}
+        return {name: [pid for pid, line in lines.items() if mark in line] for name, mark in marks.items()}
+
+    def troubles(self) -> Counter[str]:
+        """The warnings and errors in the log so far, by event; a full queue, for one, has cases wait for a minute."""
+        lines = self.programs[self.name].log.read_text().splitlines()
+        found = (json.loads(line) for line in lines if line.startswith("{") and '"level": "info"' not in line)
+        return Counter(line["event"] for line in found)

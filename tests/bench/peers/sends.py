@@ -1,5 +1,6 @@
 """The stock SDKs, as their own documentation has them used: one client a process, made when first needed."""
 
+import logging
 import os
 from functools import cache
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 from sendgrid import SendGridAPIClient
 from sendgrid.helpers.mail import Mail
 from twilio.rest import Client
+
+logging.getLogger("twilio.http_client").setLevel(logging.WARNING)  # below, it prints numbers and headers
 
 
 @cache
