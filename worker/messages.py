@@ -40,15 +40,17 @@ def reference_of(case_id: str, anchor: str, step: str, channel: str) -> str:
     return "".join(digits)
 
 
-def prepare(setup: Setup, case: Case, run: StepRun, channel: str, attempt: int, at: datetime) -> Prepared:
-    """The message of that run on that channel, as it reads at `at`.
+def prepare(
+    setup: Setup, case: Case, run: StepRun, channel: str, attempt: int, at: datetime, *, test: bool = False
+) -> Prepared:
+    """The message of that run on that channel, as it reads at `at`; a `test` says that it is one.
 
     Raises NothingToSay, WordingError, or ConfigurationError where the creditor has no sender for the channel.
     """
     step = setup.config.strategies[case.strategy].step(run.step)
     if step is None:
         raise ConfigurationError(f"strategies/{case.strategy}.yaml: the ladder has no step {run.step!r} any more")
-    wording = wording_of(setup, case, step, run.anchor, channel, at)
+    wording = wording_of(setup, case, step, run.anchor, channel, at, test=test)
     creditor = setup.config.creditors[case.creditor]
     reference = reference_of(case.id, run.anchor, run.step, channel)
     attempt_name = attempt_id(case, attempt)
@@ -72,7 +74,9 @@ def prepare(setup: Setup, case: Case, run: StepRun, channel: str, attempt: int, 
     return Prepared(message, wording)
 
 
-def wording_of(setup: Setup, case: Case, step: Step, anchor: str, channel: str, at: datetime) -> Wording:
+def wording_of(
+    setup: Setup, case: Case, step: Step, anchor: str, channel: str, at: datetime, *, test: bool = False
+) -> Wording:
     """The words of a step on a channel. Raises NothingToSay and WordingError."""
     today = local_today(case, at)
     run = case.run(step.name, anchor)
@@ -90,6 +94,7 @@ def wording_of(setup: Setup, case: Case, step: Step, anchor: str, channel: str, 
         firmer=bool(run and run.firmer),
         reference=reference_of(case.id, anchor, step.name, channel),
         earlier=_earlier(case, step, anchor, {invoice.number for invoice in listed}),
+        test=test,
     )
 
 

@@ -11,6 +11,7 @@ from channels import registry
 from channels.base import Channel, ConfigurationError
 from channels.outbox import Outbox
 from channels.settings import TwilioSettings, secret
+from channels.twilio_voice import TwilioVoice
 from worker.config import OUTBOX, Config
 
 
@@ -111,3 +112,11 @@ class Providers:
             for name in self.route(creditor, channel).providers
         }
         return sorted(name for name in used if self._ready(name).real)
+
+
+def voice_of(config: Config, name: str) -> str:
+    """The voice that a provider of calls is set to; empty (by language) if it is set to none, or is not configured."""
+    provider = config.providers.get(name)
+    if provider is None or provider.kind != "twilio_voice":
+        return ""
+    return cast(TwilioVoice.Settings, registry.settings_for(provider.kind, provider.settings)).voice

@@ -14,12 +14,12 @@ from twilio.request_validator import RequestValidator
 from channels import registry
 from channels.base import ConfigurationError
 from channels.settings import secret
-from channels.twilio_voice import TwilioVoice
 from channels.twiml import hangup_twiml, neutral_twiml
 from worker.app import App
 from worker.dunning.model import Case, Send, StepRun, parse_attempt_id
 from worker.logs import place_of
 from worker.messages import VOICE_DOOR, prepare
+from worker.providers import voice_of
 from worker.store import AWAY
 
 _log = structlog.get_logger("relance.web")
@@ -87,15 +87,7 @@ def _words(app: App, attempt: str) -> str:
     if seen is None or found is None or not _stands(seen.case, *found):
         raise _NotNow
     message = prepare(app, seen.case, found[0], "voice", number, app.clock.now()).message
-    return neutral_twiml(message.text, message.language, _voice_of(app, found[1].provider))
-
-
-def _voice_of(app: App, name: str) -> str:
-    """The voice that the provider which placed the call is set to; empty (by language) if it left the configuration."""
-    provider = app.config.providers.get(name)
-    if provider is None or provider.kind != "twilio_voice":
-        return ""
-    return cast(TwilioVoice.Settings, registry.settings_for(provider.kind, provider.settings)).voice
+    return neutral_twiml(message.text, message.language, voice_of(app.config, found[1].provider))
 
 
 def _stands(case: Case, run: StepRun, send: Send) -> bool:

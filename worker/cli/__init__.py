@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from worker.cli import cases, control, jobs, run
+from worker.cli import cases, control, jobs, run, words
 
 
 class Commands(TyperGroup):
@@ -21,13 +21,14 @@ class Commands(TyperGroup):
         from worker.config import ConfigError
         from worker.embedded import EmbeddedError
         from worker.operations import NotPossible
+        from worker.render import WordingError
         from worker.store import away
 
         try:
             return super().invoke(ctx)
         except ConfigError as error:
             _leave(1, *error.problems)
-        except NotPossible as error:
+        except (NotPossible, WordingError) as error:
             _leave(1, str(error))
         except (NothingRuns, ConfigurationError, EmbeddedError) as error:
             _leave(2, str(error))
@@ -55,6 +56,7 @@ run.add_to(app)
 jobs.add_to(app)
 cases.add_to(app)
 control.add_to(app)
+words.add_to(app)
 
 
 def main() -> None:

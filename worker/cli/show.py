@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from worker.app import App
+    from worker.app import App, Setup
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 By = Annotated[str, typer.Option("--by", envvar="RELANCE_OPERATOR", help="Who does it; written into the history.")]
@@ -31,12 +31,33 @@ def open_app() -> "App":
     return app
 
 
+def open_setup() -> "Setup":
+    """The parts, where there is a store; else what is configured."""
+    from worker.app import NothingRuns, Setup
+
+    try:
+        return open_app()
+    except NothingRuns:
+        return Setup()
+
+
 def demand_known(name: str | None, known: Iterable[str]) -> None:
     """Raises NotPossible for a name that the configuration does not have; None passes."""
     from worker.operations import NotPossible
 
     if name is not None and name not in known:
         raise NotPossible(f"{name!r} is not known; known: {', '.join(known)}")
+
+
+def demand_locale(name: str | None) -> str | None:
+    """The locale in its one form. Raises NotPossible for one without words; None passes."""
+    from worker import fields
+    from worker.operations import NotPossible
+
+    try:
+        return name and fields.locale(name)
+    except ValueError as error:
+        raise NotPossible(f"{name!r} is {error}") from None
 
 
 def print_json(value: object) -> None:

@@ -88,12 +88,14 @@ class Wordings:
         firmer: bool,
         reference: str,
         earlier: Sequence[tuple[date, str]] = (),
+        test: bool = False,
     ) -> Wording:
         """The words of that step on that channel, in the debtor's language.
 
         `lines` are the invoices to list, at least one, oldest first, and credit notes. `deadline` is the date to ask
         payment by. `firmer`: a promise was broken. `reference` tells this message from others and ends every SMS.
-        `earlier` are the contacts so far and their channels. Raises WordingError.
+        `earlier` are the contacts so far and their channels. A `test` begins with a sentence that says so. Raises
+        WordingError.
         """
         locale = _locale(case.debtor.locale)
         place = self._place(creditor.id, locale, step.notice)
@@ -109,7 +111,7 @@ class Wordings:
             earlier=earlier,
         )
         with wording_errors(self.folder):
-            return self._write(place, channel, {**facts, "notice": step.notice})
+            return self._write(place, channel, {**facts, "notice": step.notice, "test": test})
 
     def overrides(self, creditor: str) -> bool:
         """Has that creditor words of its own?"""
@@ -122,15 +124,17 @@ class Wordings:
             return self._task(place, facts)
         if channel == "sms":
             return self._sms(place, facts)
-        return _wording(text=one_line(self._text(place, f"{channel}.txt", facts)))
+        return _wording(
+            text=one_line(" ".join([*self._opening(place, facts), self._text(place, f"{channel}.txt", facts)]))
+        )
 
     def _sms(self, place: _Place, facts: Mapping[str, object]) -> Wording:
         """Without its link where there is no room for it: the number to call remains."""
         text = gsm_text(one_line(self._text(place, "sms.txt", facts)))
-        segments = sms_segments(text)[1]
-        if segments > MAX_SEGMENTS and facts["pay_url"]:
+        if sms_segments(text)[1] > MAX_SEGMENTS and facts["pay_url"]:
             return self._sms(place, {**facts, "pay_url": ""})
-        return replace(_wording(text=text), segments=segments)
+        text = gsm_text(" ".join([*self._opening(place, facts), text]))
+        return replace(_wording(text=text), segments=sms_segments(text)[1])
 
     def _email(self, place: _Place, facts: Mapping[str, object]) -> Wording:
         letter = self._letter(place, facts)
@@ -145,13 +149,22 @@ class Wordings:
         head, _, text = self._text(place, "email.txt", facts).partition("\n")
         if not head.startswith(_SUBJECT):
             raise WordingError(self._named(place, "email.txt"), 1, f"must begin with '{_SUBJECT} ...'")
-        return Letter(subject=one_line(head.removeprefix(_SUBJECT)), text=text.strip())
+        text = "\n\n".join([*self._opening(place, facts), text.strip()])
+        return Letter(subject=one_line(head.removeprefix(_SUBJECT)), text=text)
+
+    def _opening(self, place: _Place, facts: Mapping[str, object]) -> list[str]:
+        """What goes before the words of a test; nothing before all others."""
+        if not facts["test"]:
+            return []
+        say = self._environment(place, False).get_template("words.txt").make_module(dict(facts))
+        return [_tidy(say.test(), facts["language"])]  # type: ignore[attr-defined]  # a macro of words.txt
 
     def _html(self, place: _Place, subject: str, facts: Mapping[str, object]) -> str:
         # The subject line is rendered again here, escaped, only to be dropped.
         _, _, body = self._render(place, "email.txt", facts, html=True).partition("\n")
         paragraphs = [Markup(part) for part in re.split(r"\n{2,}", body.strip())]  # noqa: S704  # rendered with escaping on
-        return self._render(place, "email.html", {**facts, "subject": subject, "paragraphs": paragraphs}, html=True)
+        said: list[str] = [*self._opening(place, facts), *paragraphs]
+        return self._render(place, "email.html", {**facts, "subject": subject, "paragraphs": said}, html=True)
 
     def _text(self, place: _Place, name: str, facts: Mapping[str, object]) -> str:
         return self._render(place, name, facts, html=False)

@@ -56,5 +56,6 @@ def test_the_program_itself_ends_with_these_codes(store: Urls, tmp_path: Path, m
 def test_help_lists_the_commands_and_needs_nothing(relance: Relance) -> None:
     """Every command of the README is there, without a store or a configuration."""
     text = relance.says("--help", REDIS_URL=None, RELANCE_CONFIG="nowhere")
-    for name in ("enqueue", "explain", "approve", "pause", "resume", "status", "check", "up", "demo", "tasks", "case"):
+    run = ("up", "demo", "enqueue", "status", "check", "preview", "send-test")
+    for name in (*run, "explain", "approve", "pause", "resume", "tasks", "case"):
         assert f" {name} " in text
