@@ -23,6 +23,11 @@ class Route:
     providers: tuple[str, ...]
     missing: Mapping[str, tuple[str, ...]]
 
+    @property
+    def lacks(self) -> str:
+        """What is missing, in words; empty when nothing is."""
+        return "; ".join(f"{name} lacks {', '.join(variables)}" for name, variables in self.missing.items())
+
 
 class Providers:
     """The configured providers, built when first used. Shared by threads."""

@@ -131,7 +131,7 @@ def _notes(setup: Setup, example: Example, provider: str, message: Message, to: 
     if message.to != to:
         yield "the creditor is staging (redirect_to): it went to the address named there"
     if provider == OUTBOX:
-        yield f"the outbox has it: {_why_outbox(setup, example, channel)}"
+        yield f"in {setup.providers.outbox}, because {_why_outbox(setup, example, channel)}"
     if isinstance(setup, App):
         scopes = {"all", "creditor", f"strategy:{example.strategy.name}", f"channel:{channel}"}
         stopped = sorted(scopes & set(paused(setup).get(creditor.id, ())))
@@ -145,6 +145,4 @@ def _why_outbox(setup: Setup, example: Example, channel: str) -> str:
         return f"{creditor.id} is in shadow mode"
     if creditor.redirect_to and creditor.redirect_to.address(channel) is None:
         return f"{creditor.id} is staging, and redirect_to names no address for {channel}"
-    missing = setup.providers.route(creditor.id, channel).missing
-    lacking = "; ".join(f"{name} lacks {', '.join(variables)}" for name, variables in missing.items())
-    return lacking or f"that is what channels.yaml says of {channel}"
+    return setup.providers.route(creditor.id, channel).lacks or f"the configuration has it carry {channel}"

@@ -84,8 +84,7 @@ def _calls(environment: Environment, providers: Providers) -> list[str]:
 
 def _words(providers: Providers, route: Route) -> str:
     names = ", ".join(f"{name} ({_reach(providers, name)})" for name in route.providers)
-    missing = "; ".join(f"{name} lacks {', '.join(variables)}" for name, variables in route.missing.items())
-    return f"{names} [{missing}]" if missing else names
+    return f"{names} [{route.lacks}]" if route.lacks else names
 
 
 def _reach(providers: Providers, name: str) -> str:

@@ -3,15 +3,12 @@
 Signatures are computed over PUBLIC_URL, never over Host or X-Forwarded-*; without it, or a token, there is no door.
 """
 
-from typing import cast
-
 import structlog
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 from twilio.request_validator import RequestValidator
 
-from channels import registry
 from channels.base import ConfigurationError
 from channels.settings import secret
 from channels.twiml import hangup_twiml, neutral_twiml

@@ -150,7 +150,7 @@ def test_without_credentials_it_goes_to_the_outbox(relance: Relance, tmp_path: P
     """And it says why."""
     said = relance.says("send-test", "b2b", "courtesy", "--to", ME, **NOWHERE).splitlines()
     assert said[0].endswith(": written to a file, for nobody to get")
-    assert said[1] == "  the outbox has it: sendgrid lacks SENDGRID_API_KEY; smtp lacks SMTP_URL"
+    assert said[1] == "  in var/outbox, because sendgrid lacks SENDGRID_API_KEY; smtp lacks SMTP_URL"
     (record,) = outbox(tmp_path)
     assert (record["to"], record["subject"][:7]) == (ME, "[TEST] ")
 
@@ -212,10 +212,10 @@ def test_staging_and_shadow_hold_for_tests_too(
     assert "the creditor is staging (redirect_to): it went to the address named there" in said
     assert [mail["to"] for mail in sandbox.accepted()] == ["staging@example.org"]
     found = relance.json("send-test", "b2b", "sms_reminder", "--to", MINE, **environ)
-    assert found["notes"] == ["the outbox has it: demo is staging, and redirect_to names no address for sms"]
+    assert found["notes"] == ["in var/outbox, because demo is staging, and redirect_to names no address for sms"]
     copy.edit(DEMO, "mode: live", "mode: shadow")
     found = relance.json("send-test", "b2b", "courtesy", "--to", ME, **environ)
-    assert "the outbox has it: demo is in shadow mode" in found["notes"]
+    assert "in var/outbox, because demo is in shadow mode" in found["notes"]
     assert len(sandbox.accepted()) == 1
 
 
