@@ -10,7 +10,7 @@ from worker.config import Creditor
 from worker.dunning.model import Case, StepRun, attempt_id
 from worker.dunning.strategy import Step
 from worker.dunning.view import lines, local_today
-from worker.render import Wording
+from worker.render import Wording, picture
 
 #: Where a call fetches its words, below PUBLIC_URL; the attempt's id follows.
 VOICE_DOOR = "/webhooks/twilio/voice"
@@ -70,6 +70,7 @@ def prepare(
         sender=_sender(creditor, channel),
         sender_name=creditor.email.sender_name if channel == "email" else creditor.name,
         reply_to=(creditor.email.reply_to or creditor.contact.email) if channel == "email" else "",
+        attachments=(picture(wording.payment_code),) if wording.payment_code else (),
     )
     return Prepared(message, wording)
 

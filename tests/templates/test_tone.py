@@ -1,6 +1,7 @@
 """What no message may say, by tone and by who reads it (`domain.md` 1.5, 3.10)."""
 
 import re
+from html import unescape
 from itertools import product
 
 import pytest
@@ -71,6 +72,21 @@ def test_a_subject_has_no_amount_and_a_consumers_no_debt(notice: str, locale: st
         if kind == "consumer":
             assert found(DEBT, subject) == [], count
             assert Creditor().name in subject
+
+
+@pytest.mark.parametrize(("notice", "locale"), ALL)
+def test_a_preview_has_no_amount_and_a_consumers_no_debt(notice: str, locale: str) -> None:
+    """What a mailbox shows under the subject says who wrote, and ends before the first words of the message."""
+    for kind, count in product(KINDS, COUNTS):
+        html = render(notice, of=case(kind, locale), lines=invoices(count), firmer=True).html
+        body = unescape(re.sub(r"<[^>]+>", " ", html.partition("<body")[2].partition(">")[2]))
+        preview = " ".join(body.split())[:250]
+        assert Creditor().name in preview
+        assert "Comptabilité" not in preview  # a desk's name may tell of a debt
+        assert not AMOUNT.search(plain(preview)), (kind, count)
+        assert not re.search(r"[^\W\d_]", preview[150:]), preview
+        if kind == "consumer":
+            assert found(DEBT, preview) == [], count
 
 
 @pytest.mark.parametrize(("notice", "locale"), ALL)

@@ -125,5 +125,5 @@ def render(
 
 
 def plain(text: str) -> str:
-    """The text with ordinary spaces in place of the no-break ones."""
-    return text.replace("\u00a0", " ").replace("\u202f", " ")
+    """The text, or HTML, with ordinary spaces in place of the no-break ones."""
+    return text.replace("&nbsp;", " ").replace("\u00a0", " ").replace("\u202f", " ")

@@ -170,7 +170,51 @@ def test_the_html_is_the_text_s_paragraphs(words: Path) -> None:
     """The words are written once: a blank line separates paragraphs in both parts."""
     write(words, "fr/nudge/email.txt", "Subject: S\n\nUn & deux.\n\n\n\n{% if false %}\nnon\n{% endif %}\n\nTrois.")
     wording = render("nudge", wordings=Wordings(words))
-    assert (wording.text, wording.html) == ("Un & deux.\n\nTrois.", "Un & deux.|Trois.")
+    assert wording.text == "Un & deux.\n\nTrois."
+    assert "<body>Un &amp; deux.|Trois.</body>" in wording.html
+
+
+STYLED = """<html><head><style>p { margin: 4px } @media (max-width: 9px) { p { margin: 1px !important } }</style></head>
+<body>{% for paragraph in paragraphs %}<p>{{ paragraph }}</p>{% endfor %}</body></html>"""
+
+
+def test_a_style_sheet_is_put_on_the_elements(words: Path) -> None:
+    """Its rules are where every mail program sees them; only what depends on the screen stays in the head."""
+    write(words, "_common/email.html", STYLED)
+    html = render("nudge", wordings=Wordings(words)).html
+    assert '<p style="margin: 4px;">Bonjour.</p>' in html
+    assert "<style>@media (max-width: 9px) { p { margin: 1px !important } }" in html
+    assert "p { margin: 4px }" not in html
+
+
+def test_a_creditors_own_layout_is_styled_and_named(words: Path) -> None:
+    """An override is treated like the layout it replaces; a style that is none is reported with its file."""
+    own = "creditors/demo/_common/email.html"
+    write(words, own, STYLED.replace("4px", "7px"))
+    assert '<p style="margin: 7px;">' in render("nudge", wordings=Wordings(words)).html
+    write(words, own, STYLED.replace("<p>", '<p style="color">'))
+    with pytest.raises(WordingError, match=rf"^{words.name}/{own}: a style in it, or in blocks\.html, is not CSS"):
+        render("nudge", wordings=Wordings(words))
+
+
+def test_a_style_sheet_elsewhere_is_not_fetched(words: Path) -> None:
+    """Rendering asks nobody for anything."""
+    link = '<link rel="stylesheet" href="http://127.0.0.1:9/x.css">'
+    write(words, "_common/email.html", STYLED.replace("<style>", f"{link}<style>"))
+    assert "127.0.0.1" not in render("nudge", wordings=Wordings(words)).html
+
+
+def test_a_picture_that_the_html_does_not_show_is_not_sent(words: Path) -> None:
+    """A look of one's own need not show the payment code."""
+    assert render("nudge", wordings=Wordings(words)).payment_code is None
+
+
+def test_the_digest_tells_one_picture_from_another(words: Path) -> None:
+    """What the debtor saw stays traceable, even where a creditor's own words leave the amount to the picture."""
+    write(words, "_common/email.html", '<img src="{{ qr.src }}">')
+    one, other = (render("nudge", wordings=Wordings(words), lines=invoices(count)) for count in (1, 2))
+    assert (one.text, one.html) == (other.text, other.html)
+    assert one.digest != other.digest
 
 
 def test_french_gets_its_no_break_spaces() -> None:
@@ -178,7 +222,7 @@ def test_french_gets_its_no_break_spaces() -> None:
     wording = render("nudge")
     assert "Payer en ligne\u00a0: " in wording.text
     assert "régler\u00a0?" in wording.text
-    assert "régler\u00a0?" in wording.html
+    assert "régler&nbsp;?" in wording.html
     assert "\u00a0" not in render("nudge", "sms").text
 
 

@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 from threading import Barrier, Thread
 
@@ -35,6 +37,20 @@ def test_a_due_reminder_leaves_once(rig: Rig, tmp_path: Path) -> None:
     assert rig.kinds(case) == ["CaseOpened", "AttemptReserved", "AttemptBegun", "AttemptAccepted"]
     assert not rig.in_flight(case)
     assert rig.next_look(case) is not None
+
+
+def test_an_email_carries_the_code_that_pays_it(rig: Rig, tmp_path: Path) -> None:
+    """The picture that the HTML asks for travels inside the message, and nothing else does."""
+    rig.settle(rig.open())
+    (sent,) = outbox(tmp_path)
+    (file,) = tmp_path.rglob(Path(sent["file"]).name)
+    mail = message_from_bytes(file.read_bytes(), policy=default)
+    (image,) = (part for part in mail.walk() if part.get_content_maintype() == "image")
+    page = mail.get_body(("html",))
+    assert page is not None
+    assert f'src="cid:{image["Content-ID"].strip("<>")}"' in page.get_content()
+    assert image.get_content_disposition() == "inline"
+    assert sent["attachments"] == ["qr.png"]
 
 
 def test_an_sms_is_recorded_with_what_it_costs(rig: Rig, tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from worker.render.errors import WordingError
 from worker.render.facts import Creditor
+from worker.render.payment_code import PaymentCode, picture
 from worker.render.sms_text import gsm_text, sms_segments
 from worker.render.wordings import Wording, Wordings
 
-__all__ = ["Creditor", "Wording", "WordingError", "Wordings", "gsm_text", "sms_segments"]
+__all__ = ["Creditor", "PaymentCode", "Wording", "WordingError", "Wordings", "gsm_text", "picture", "sms_segments"]

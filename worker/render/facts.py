@@ -14,6 +14,7 @@ from babel import Locale
 
 from worker.dunning.model import ZERO, Case, DebtorKind, Invoice
 from worker.render.local import Day, dialled, money, one_line, spoken
+from worker.render.payment_code import PaymentCode, payment_code, remittance
 
 
 class Contact(Protocol):
@@ -73,10 +74,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Who to talk to. `phone` is written as the debtor dials it, `spoken` as a voice should read it."""
+    """Who to talk to. `phone` is written as the debtor dials it, `spoken` as a voice reads it, `e164` for a link."""
 
     name: str
     phone: str
+    e164: str
     spoken: str
     email: str
     hours: str
@@ -123,7 +125,9 @@ class Letter:
 
 
 #: What the facts are made of: frozen, and without a method that does anything.
-FACT_TYPES: frozenset[type[Any]] = frozenset({Day, Line, Person, Sender, Addressee, EarlierContact, Letter})
+FACT_TYPES: frozenset[type[Any]] = frozenset(
+    {Day, Line, Person, Sender, Addressee, EarlierContact, Letter, PaymentCode}
+)
 
 
 def facts_for(
@@ -141,16 +145,29 @@ def facts_for(
     """Every name a template may use and its value; see `templates/README.md`."""
     listed = [_line(invoice, case.currency, locale) for invoice in lines]
     claims = [line for line in listed if not line.credit]
+    total = max(ZERO, sum(map(_signed, lines), ZERO))
+    sender = _sender(creditor, case.debtor.country, locale)
+    quote = remittance([line.number for line in claims], one_line(case.debtor.id))
     return {
         "language": locale.language,
         "debtor": _addressee(case),
         "consumer": case.debtor.kind == "consumer",
         "public": case.debtor.kind == "public",
-        "creditor": _sender(creditor, case.debtor.country, locale),
+        "creditor": sender,
         "help": creditor.help.get(locale.language, "").strip(),
         "lines": listed,
         "claims": claims,
-        "total": money(max(ZERO, sum(map(_signed, lines), ZERO)), case.currency, locale),
+        "total": money(total, case.currency, locale),
+        "remittance": quote,
+        "qr": payment_code(
+            name=sender.name,
+            iban=sender.iban.replace(" ", ""),
+            bic=sender.bic,
+            currency=case.currency,
+            amount=total,
+            quote=quote,
+            reference=reference,
+        ),
         "pay_url": _shared_link(claims),
         "today": Day(today, locale),
         "deadline": deadline and Day(deadline, locale),
@@ -203,6 +220,7 @@ def _sender(creditor: Creditor, country: str, locale: Locale) -> Sender:
         contact=Person(
             name=one_line(contact.name),
             phone=phone,
+            e164=contact.phone,
             spoken=spoken(phone, locale),
             email=contact.email,
             hours=one_line(contact.hours),
