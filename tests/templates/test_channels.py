@@ -1,6 +1,7 @@
 """What each channel asks of the words: SMS that fit, calls that give nothing away, HTML that any mailbox shows."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import product
 
@@ -110,6 +111,17 @@ def test_the_html_is_well_formed_and_fetches_nothing(notice: str, locale: str) -
         assert f'<html lang="{locale[:2]}"' in html
         assert re.search(r"<title>[^<]{10,}</title>", html)
         assert not re.search(r"<p[^>]*>\s*</p>|<p[^>]*>\s*<(?:table|div|h1)", html)
+
+
+@pytest.mark.parametrize(("notice", "locale"), ALL)
+def test_the_text_stands_alone(notice: str, locale: str) -> None:
+    """Every address the HTML links to is there to read, and nothing is said of a button, a picture or a click."""
+    for kind, count in product(KINDS, COUNTS):
+        lines = [replace(line, document_url=f"https://files.example.com/{line.number}") for line in invoices(count)]
+        wording = render(notice, of=case(kind, locale), lines=lines)
+        links = re.findall(r'href="(?:mailto:)?([^"]+)"', wording.html)
+        assert {link for link in links if link not in wording.text} <= {f"tel:{Creditor().contact.phone}"}
+        assert not re.search(r"bouton|clique|code qr|ci-contre|image|button|click|qr code|tap\b", wording.text.lower())
 
 
 @pytest.mark.parametrize(("notice", "locale"), ALL)
