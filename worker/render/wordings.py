@@ -108,8 +108,8 @@ class Wordings:
 
         `lines` are the invoices to list, at least one, oldest first, and credit notes. `deadline` is the date to ask
         payment by. `firmer`: a promise was broken. `reference` tells this message from others and ends every SMS.
-        `earlier` are the contacts so far and their channels. A `test` begins with a sentence that says so. Raises
-        WordingError.
+        `earlier` are the contacts so far and their channels. A `test` begins with a sentence that says so,
+        and has no payment code. Raises WordingError.
         """
         locale = _locale(case.debtor.locale)
         place = self._place(creditor.id, locale, step.notice)
@@ -124,6 +124,8 @@ class Wordings:
             reference=reference,
             earlier=earlier,
         )
+        if test:  # no app shall pay an example
+            facts["qr"] = None
         with wording_errors(self.folder):
             return self._write(place, channel, {**facts, "notice": step.notice, "test": test})
 

@@ -62,7 +62,7 @@ def test_a_page_is_written_where_it_is_said(relance: Relance, tmp_path: Path) ->
     one = (tmp_path / "pages" / "one.html").read_text(encoding="utf-8")
     assert one.startswith("<!doctype html>")
     assert "in en_GB" in one
-    assert "b2b" not in one
+    assert 'id="b2b-business"' not in one
     options = ("--due", "2026-03-31", "--creditor", "demo")
     assert "Mon 27 Apr 2026" in relance.says("preview", "b2b", "--out", "-", *options, **NOWHERE)
 
@@ -94,7 +94,7 @@ def test_an_email_arrives_marked_as_a_test(relance: Relance, sandbox: Sandbox, a
     assert (mail["channel"], mail["to"], mail["from"]) == ("email", ME, "compta@example.com")
     assert mail["subject"] == "[TEST] Mise en demeure : votre facture EXAMPLE-1"
     assert plain(mail["text"]).startswith(
-        "Ceci est un test : vous ne devez rien et n’avez rien à faire.\n\nMISE EN DEMEURE"
+        "Ceci est un test : vous ne devez rien et n’avez rien à faire.\n\nAtelier Démo\n"
     )
     assert "https://example.com/pay/EXAMPLE-1" in mail["text"]
     assert mail["attempt"].startswith("demo-test-")
