@@ -30,6 +30,7 @@ class Page(HTMLParser):
     frames: dict[Place, list[str]] = field(default_factory=lambda: defaultdict(list))
     classes: dict[str, dict[Place, list[str]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
     text: str = ""
+    scripts: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -56,7 +57,9 @@ class Page(HTMLParser):
         assert opened.tag == tag, f"</{tag}> closes <{opened.tag}>"
 
     def handle_data(self, data: str) -> None:
-        if any(element.tag in ("style", "script") for element in self._open):
+        if self._open and self._open[-1].tag in ("style", "script"):
+            if self._open[-1].tag == "script":
+                self.scripts.append(data)
             return
         self.text += data
         place = self.place
@@ -77,13 +80,13 @@ class Page(HTMLParser):
         return None
 
     def fetches(self) -> list[str]:
-        """Everything that would be loaded or run, frames included; pictures that are in the page itself are not."""
+        """Everything that would be loaded, frames included; pictures and scripts inside the page itself are not."""
         found = [what for frames in self.frames.values() for frame in frames for what in Page(frame).fetches()]
         for element in self.elements:
             style = element.attributes.get("style", "")
             loading = {name: value for name, value in element.attributes.items() if name in LOADING}
             if element.tag == "img" and loading.get("src", "").startswith("data:image/"):
                 loading.pop("src")
-            if element.tag in ("script", "object", "embed", "link") or loading or "url(" in style or "@import" in style:
+            if element.tag in ("object", "embed", "link") or loading or "url(" in style or "@import" in style:
                 found.append(f"<{element.tag} {element.attributes}>")
         return found
