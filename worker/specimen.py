@@ -1,7 +1,6 @@
 """A step's message sent to an address of one's own, to see it arrive as it would: of no case, and marked as a test.
 
-It goes by the providers and adapters that carry real ones. What a real one has and a test lacks is the payment code: a
-bank's app that reads one fills in a transfer to the creditor's own account, and a person need only nod.
+It goes by the providers and adapters that carry real ones.
 """
 
 import secrets

@@ -124,7 +124,7 @@ class Wordings:
             reference=reference,
             earlier=earlier,
         )
-        if test:  # no app shall pay an example
+        if test:  # a bank's app would fill in the transfer of an example, and a person need only nod
             facts["qr"] = None
         with wording_errors(self.folder):
             return self._write(place, channel, {**facts, "notice": step.notice, "test": test})
@@ -173,18 +173,16 @@ class Wordings:
 
     def _opening(self, place: _Place, facts: Mapping[str, object]) -> list[str]:
         """What goes before the words of a test; nothing before all others."""
-        if not facts["test"]:
-            return []
-        say = self._environment(place, False).get_template("words.txt").make_module(dict(facts))
-        return [_tidy(say.test(), facts["language"])]  # type: ignore[attr-defined]  # a macro of words.txt
+        return [self._text(place, "test.txt", facts)] if facts["test"] else []
 
     def _html(self, place: _Place, subject: str, facts: Mapping[str, object]) -> str:
         names = self._names(place, facts, html=True)
         # The subject line is rendered again here, escaped, only to be dropped.
         _, _, body = self._render(place, "email.txt", names, html=True).partition("\n")
         paragraphs = [Markup(part) for part in re.split(r"\n{2,}", body.strip())]  # noqa: S704  # rendered with escaping on
-        said: list[str] = [*self._opening(place, facts), *paragraphs]
-        page = self._render(place, "email.html", {**names, "subject": subject, "paragraphs": said}, html=True)
+        if facts["test"]:
+            paragraphs.insert(0, Markup(self._render(place, "test.txt", names, html=True)))  # noqa: S704  # so is this
+        page = self._render(place, "email.html", {**names, "subject": subject, "paragraphs": paragraphs}, html=True)
         try:
             return _STYLES.inline(page)
         except css_inline.InlineError as error:
