@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import signal
 import sys
 import tempfile
 import time
@@ -70,6 +71,7 @@ def _perform(at: Stage, measurement: Measurement, wanted: Sequence[str], *, prof
 def main() -> int:
     """Measure what is asked for; 1 if a promise was broken."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped then, too
     logs.configure(level=logging.ERROR)
     wanted, channels = _listed(options.only, (*WORKLOADS, *PARTS)), _listed(options.channel, CHANNELS)
     began = time.monotonic()

@@ -1,5 +1,6 @@
 """All measurements of one run, in order, and the figures that come of them."""
 
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -27,10 +28,14 @@ RATES = {
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """How much of each. `jobs` are ours a run; the others do as many, but for those that are much faster or slower."""
+    """How much of each. `jobs` are ours a run; the others do as many, but for those that are much faster or slower.
+
+    No repetition begins after `patience` (seconds), the first two aside.
+    """
 
     jobs: int = 500
     repeat: int = 4
+    patience: float = 150.0
     warm: int = 40
     drained: int = 300
     alone: int = 10
@@ -45,7 +50,7 @@ class Sizes:
         if workload == "bare":
             return self.jobs * 4
         if channel == "email" and workload != "relance":
-            return max(1, self.jobs // 6)
+            return max(1, self.jobs // 8)
         return self.jobs
 
 
@@ -86,12 +91,19 @@ class Measurement:
         self._troubles: Counter[str] = Counter()
 
     def time(self, workloads: Sequence[Workload], watch: Watch = lambda _workload, _channel: nullcontext()) -> None:
-        """Let them take turns, so that what disturbs the machine disturbs all alike."""
+        """Let them take turns, so that what disturbs the machine disturbs all alike.
+
+        On a machine that others use heavily the last repetitions are left out.
+        """
+        end = time.monotonic() + self.sizes.patience
         for workload in workloads:
             for channel in self.channels:
                 workload.run(channel, self.sizes.warm)
             workload.freeze()
         for turn in range(self.sizes.repeat):
+            if turn >= 2 and time.monotonic() > end:
+                self.say(f"{turn} repetitions are enough on a machine as slow as this")
+                return
             for channel in self.channels:
                 for workload in workloads:
                     with workload.awake(channel), watch(workload, channel):
