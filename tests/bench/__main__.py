@@ -29,7 +29,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=sizes.jobs, help="jobs of a run (default: %(default)s)")
     parser.add_argument("--repeat", type=int, default=sizes.repeat, help="how often (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="where to write the figures (default: var/bench.json, if all is run)")
-    parser.add_argument("--profile", action="store_true", help="sample our processes; writes var/profile-*.txt")
+    parser.add_argument(
+        "--profile", action="store_true", help="sample our processes; writes var/profile-*.txt of the last run"
+    )
     return parser.parse_args()
 
 
@@ -74,6 +76,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped then, too
     logs.configure(level=logging.ERROR)
     wanted, channels = _listed(options.only, (*WORKLOADS, *PARTS)), _listed(options.channel, CHANNELS)
+    for old in VAR.glob("profile-*.txt") if options.profile else ():
+        old.unlink()
     began = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as name,
