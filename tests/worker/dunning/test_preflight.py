@@ -172,6 +172,12 @@ def test_a_claim_of_nothing_is_held_until_somebody_says_what_it_is(amount: str) 
     assert table(told.until("2026-05-05").sent) == ["2026-05-01 first email"]
 
 
+def test_a_claim_below_nothing_lowers_no_total() -> None:
+    """A credit note sent as an invoice takes nothing off before somebody says that it is one."""
+    told = story(invoice("F1", "2026-04-01"), invoice("F2", "2026-04-01", "-100"))
+    assert (told.case.owed(), told.claim("F2").outstanding) == (Decimal(1000), ZERO)
+
+
 def test_a_claim_of_nothing_that_is_settled_ends_the_case() -> None:
     """Upstream says that nothing is outstanding: nothing is owed."""
     told = story(invoice("F1", "2026-04-01", "0")).until("2026-05-01")
@@ -242,6 +248,8 @@ def test_a_correction_does_not_lift_what_somebody_else_placed() -> None:
     """Upstream holds the invoice for a defect we cannot see: it alone says when that is over."""
     told = story(numbered("F1"))
     told.hold("invoice_defect", number="F1")
+    told.look()
+    assert [hold.defects for hold in told.case.holds] == [()]
     told.state(invoice("F1", "2026-04-01", as_of="2026-04-02"))
     told.until("2026-06-01")
     assert (told.sent, reason(told)) == ([], "held: invoice_defect")
