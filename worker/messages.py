@@ -65,7 +65,7 @@ def prepare(
         text=wording.text,
         html=wording.html,
         subject=wording.subject,
-        language=case.debtor.locale.replace("_", "-"),
+        language=(creditor if channel == "task" else case.debtor).locale.replace("_", "-"),
         callback_url=f"{public}{VOICE_DOOR}/{attempt_name}" if public and channel == "voice" else "",
         sender=_sender(creditor, channel),
         sender_name=creditor.email.sender_name if channel == "email" else creditor.name,

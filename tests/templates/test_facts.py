@@ -223,6 +223,77 @@ def test_a_task_has_all_a_person_needs(locale: str) -> None:
     assert letter.text in render("formal_notice", "task", of=case(locale=locale)).text
 
 
+#: In each language: how a colleague is told to send a letter and to call, and how a client is asked.
+INSTRUCTED = {"fr_FR": ("Envoyez le texte ci-dessous", "Puis écoutez"), "en_GB": ("Send the text below", "Then listen")}
+ASKED = {"fr_FR": "Savez-vous où en est le règlement", "en_GB": "Do you know where the payment stands"}
+RECAPPED = {"fr_FR": "Merci pour notre échange", "en_GB": "Thank you for talking to me"}
+CALLED = {"fr_FR": "anglais", "en_GB": "French"}
+
+
+@pytest.mark.parametrize(("own", "theirs"), [("fr_FR", "en_GB"), ("en_GB", "fr_FR")])
+def test_a_task_speaks_to_the_colleague_and_lets_them_speak_to_the_client(own: str, theirs: str) -> None:
+    """What to do is in the creditor's language; the letter, the words to say and the recap are in the debtor's."""
+    creditor = Creditor(locale=own)
+    letter = render("formal_notice", of=case(locale=theirs), creditor=creditor)
+    notice = render("formal_notice", "task", of=case(locale=theirs), creditor=creditor)
+    call = plain(render("human_call", "task", of=case("consumer", theirs), creditor=creditor).text)
+    send, listen = INSTRUCTED[own]
+    assert send in notice.text
+    assert letter.subject in plain(notice.text)
+    assert letter.text in notice.text
+    assert listen in call
+    for said in (ASKED, RECAPPED, {locale: Creditor().help[locale[:2]] for locale in LOCALES}):
+        assert said[theirs] in call
+        assert said[own] not in call
+    assert str(Day(invoice().due_on, Locale.parse(own))) in call
+    for text in (notice.text, call):
+        assert CALLED[own] in text
+    assert CALLED[own] not in plain(render("human_call", "task", of=case(locale=own), creditor=creditor).text)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_a_call_goes_from_the_reason_to_a_written_trace(locale: str) -> None:
+    """Why, the answer read back, one way out of four, a date read aloud, and a recap by email: in that order."""
+    said = {
+        "fr_FR": (ASKED["fr_FR"], "Si je comprends bien", "le lien de paiement", "Quel jour", "en plusieurs fois",
+                  "Qu’est-ce qui ne va pas", "Nous disons donc", RECAPPED["fr_FR"]),
+        "en_GB": (ASKED["en_GB"], "If I understand", "the payment link", "On which day", "in several parts",
+                  "What is wrong", "So that is", RECAPPED["en_GB"]),
+    }[locale]  # fmt: skip
+    for notice, kind in product(("call", "second_call", "human_call"), KINDS):
+        script = plain(render(notice, "task", of=case(kind, locale)).text)
+        assert sorted(said, key=script.index) == list(said)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_help_is_told_to_consumers_from_the_second_reminder_on(locale: str) -> None:
+    """In every email and in what a person says on the phone; never to a business, never before."""
+    early = ("courtesy", "first_reminder", "nudge")
+    for notice, kind in product(TONES, KINDS):
+        told = Creditor().help[locale[:2]] in render(notice, of=case(kind, locale)).text
+        assert told == (kind == "consumer" and notice not in early), (notice, kind)
+    for notice in ("call", "second_call", "human_call"):
+        assert Creditor().help[locale[:2]] in render(notice, "task", of=case("consumer", locale)).text
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_a_formal_notice_is_addressed(locale: str) -> None:
+    """Where the postal address is known the letter bears it, below the name, and the task no longer asks for it."""
+    address = ("4 quai du Port", "13002 Marseille")
+    asked = {"fr_FR": "Ajoutez l’adresse postale", "en_GB": "Add the postal address"}[locale]
+    for kind in KINDS:
+        of = case(kind, locale, address=address)
+        letter = render("formal_notice", of=of)
+        assert "(référence client C-1042)\n4 quai du Port\n13002 Marseille\n\n" in letter.text.replace(
+            "client reference", "référence client"
+        )
+        assert "13002 Marseille" in letter.html
+        task = render("formal_notice", "task", of=of).text
+        assert "4 quai du Port, 13002 Marseille" in task
+        assert asked not in task
+        assert "4 quai du Port, 13002 Marseille" in render("handover", "task", of=of).text
+
+
 @pytest.mark.parametrize("locale", LOCALES)
 def test_the_task_of_a_formal_notice_says_what_the_text_lacks(locale: str) -> None:
     """The postal address is nowhere in the case, and a deadline counted from today does not wait for the post."""

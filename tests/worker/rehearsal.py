@@ -24,7 +24,17 @@ from .rig import MORNING
 
 #: Everything about people that goes in. None of it may come out in a log.
 NAME, LOCAL, NATIONAL, SUBJECT = "Hermine Quatrefages", "hermine.quatrefages", "639980042", "Velours framboise"
-SECRETS = ("hermine", "quatrefages", NATIONAL, "6 39 98 00 42", "velours", "framboise", "zephirin", "grandvoile")
+SECRETS = (
+    "hermine",
+    "quatrefages",
+    NATIONAL,
+    "6 39 98 00 42",
+    "velours",
+    "framboise",
+    "zephirin",
+    "grandvoile",
+    "cormoran",
+)
 #: Its events, of every kind of trouble: without one of them the search has not searched it.
 EXPECTED = {
     "attempt.accepted", "attempt.rejected", "attempt.unavailable", "attempt.uncertain", "job.taken", "job.repeated",
@@ -34,7 +44,8 @@ EXPECTED = {
 
 def debtor(n: int, mailbox: str, **more: object) -> dict[str, object]:
     """The same person over and over, under another id and mailbox."""
-    known = {"id": f"D-{n}", "name": NAME, "kind": "business", "email": mailbox, "phone": f"+33{NATIONAL}"}
+    known = {"id": f"D-{n}", "name": NAME, "kind": "business", "email": mailbox, "phone": f"+33{NATIONAL}",
+             "address": ["3 impasse du Cormoran", "75000 Paris"]}  # fmt: skip
     return known | more
 
 

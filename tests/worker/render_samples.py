@@ -48,6 +48,7 @@ class Creditor:
     address: str = "12 rue des Tanneurs\n69001 Lyon"
     registration: str | None = "SIREN 000 000 000"
     country: str = "FR"
+    locale: str = "fr_FR"
     contact: Contact = field(default_factory=Contact)
     iban: str | None = "FR7630006000011234567890189"
     bic: str | None = "DEMOFRPP"
@@ -86,12 +87,14 @@ def case(
     locale: str = "fr_FR",
     name: str = "Client Exemple",
     phone: str | None = "+33639981234",
+    address: tuple[str, ...] = (),
     **changes: object,
 ) -> Case:
     """A case of that kind of debtor, in euros unless `currency` says otherwise."""
     debtor = Debtor(
-        id="C-1042", name=name, kind=kind, locale=locale, timezone="Europe/Paris", country="FR", phone=phone
-    )
+        id="C-1042", name=name, kind=kind, locale=locale, timezone="Europe/Paris", country="FR", phone=phone,
+        address=address,
+    )  # fmt: skip
     facts: dict[str, object] = {"currency": "EUR", **changes}
     opened = datetime(2026, 4, 2, tzinfo=UTC)
     return Case(id="demo-1", creditor="demo", debtor=debtor, strategy="b2b", opened_at=opened, **facts)  # type: ignore[arg-type]
@@ -115,7 +118,7 @@ def render(
         step=Step(name=notice, when=(), notice=notice),
         channel=channel,
         lines=invoices(1) if lines is None else lines,
-        creditor=creditor or Creditor(),
+        creditor=creditor or Creditor(locale=(of or case()).debtor.locale),
         today=TODAY,
         deadline=deadline,
         firmer=firmer,

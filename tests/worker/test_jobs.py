@@ -31,12 +31,16 @@ def config() -> Config:
 
 def test_a_reminder_becomes_what_the_rules_use(config: Config) -> None:
     """What upstream leaves out comes from the creditor; what it says is in canonical form."""
-    payload = reminder(debtor__phone="06 39 98 12 34", debtor__email="AP@Example.COM", debtor__subdivision="57")
+    payload = reminder(
+        debtor__phone="06 39 98 12 34", debtor__email="AP@Example.COM", debtor__subdivision="57",
+        debtor__address=["4 quai du Port ", "57000 Metz"],
+    )  # fmt: skip
     job = parse(payload, config)
     assert isinstance(job, ReminderDue)
     debtor = job.debtor.value(config.creditors["demo"])
     assert (debtor.locale, debtor.timezone, debtor.country, debtor.subdivision) == ("fr_FR", "Europe/Paris", "FR", "57")
     assert (debtor.phone, debtor.email) == ("+33639981234", "AP@example.com")
+    assert debtor.address == ("4 quai du Port", "57000 Metz")
     assert job.as_of
     invoice = job.invoices[0].value(job.as_of)
     assert (invoice.amount, invoice.stated, invoice.outstanding) == (Decimal("1200.50"),) * 3

@@ -41,8 +41,8 @@ def spoil(path: Path, old: str, new: str) -> int:
         ),
         (
             "fr/_common/words.txt",
-            "{% if consumer %} {{ debtor.name }}{% endif %},",
-            "{% if consumer %} {{ debtor.nom }}{% endif %},",
+            "{% if consumer and debtor.name %} {{ debtor.name }}{% endif %},",
+            "{% if consumer and debtor.name %} {{ debtor.nom }}{% endif %},",
             "templates/fr/_common/words.txt: line {line}: 'nom' is undefined; the names are in README.md",
         ),
         (

@@ -39,6 +39,7 @@ class _Creditor:
     address: str = "1 Sample Street\n69001 Lyon"
     registration: str | None = None
     country: str = "FR"
+    locale: str = "fr_FR"
     contact: _Contact = field(default_factory=_Contact)
     iban: str | None = None
     bic: str | None = None
@@ -47,7 +48,10 @@ class _Creditor:
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """One message of the many to try. "full" has all that is optional, "links" only payment links, "bare" nothing."""
+    """One message of the many to try. "full" has all that is optional, "links" only payment links, "bare" nothing.
+
+    `own` is the creditor's locale, which is that of tasks.
+    """
 
     creditor: str
     locale: str
@@ -56,6 +60,7 @@ class _Sample:
     kind: DebtorKind
     count: int
     choice: Choice
+    own: str
 
 
 def check(
@@ -84,7 +89,8 @@ def _unknown_notices(wordings: Wordings, notices: Iterable[str], locales: Iterab
 def _samples(notices: Mapping[str, Iterable[str]], locales: list[str], creditors: list[str]) -> Iterator[_Sample]:
     for creditor, locale, (notice, channels) in product(creditors, locales, notices.items()):
         for channel, kind, (count, choice) in product(channels, get_args(DebtorKind), _SIZES):
-            yield _Sample(creditor, locale, notice, channel, kind, count, choice)
+            for own in locales if channel == "task" else [locale]:
+                yield _Sample(creditor, locale, notice, channel, kind, count, choice, own)
 
 
 def _problems(wordings: Wordings, sample: _Sample) -> list[str]:
@@ -127,7 +133,7 @@ def _render(wordings: Wordings, sample: _Sample) -> Wording:
         step=Step(name=sample.notice, when=(), notice=sample.notice),
         channel=sample.channel,
         lines=case.invoices,
-        creditor=_creditor(sample.creditor, full=full),
+        creditor=_creditor(sample, full=full),
         today=_TODAY,
         deadline=_TODAY + timedelta(days=8) if full else None,
         firmer=full,
@@ -136,11 +142,12 @@ def _render(wordings: Wordings, sample: _Sample) -> Wording:
     )
 
 
-def _creditor(name: str, *, full: bool) -> _Creditor:
+def _creditor(sample: _Sample, *, full: bool) -> _Creditor:
     if not full:
-        return _Creditor(id=name)
+        return _Creditor(id=sample.creditor, locale=sample.own)
     return _Creditor(
-        id=name,
+        id=sample.creditor,
+        locale=sample.own,
         registration="SIREN 000 000 000",
         contact=_Contact(hours="9-12"),
         iban="FR7630006000011234567890189",
@@ -165,8 +172,9 @@ def _case(sample: _Sample) -> Case:
 
 def _debtor(sample: _Sample) -> Debtor:
     return Debtor(
-        id="C-1", name="Sample Name", kind=sample.kind, locale=sample.locale, timezone="Europe/Paris", country="FR"
-    )
+        id="C-1", name="Sample Name", kind=sample.kind, locale=sample.locale, timezone="Europe/Paris", country="FR",
+        address=("2 Sample Street", "69002 Lyon") if sample.choice == "full" else (),
+    )  # fmt: skip
 
 
 def _invoice(number: int, choice: Choice, kind: InvoiceKind = "invoice") -> Invoice:

@@ -16,8 +16,8 @@ from worker.render.facts import FACT_TYPES
 _NAMES = frozenset(
     {
         "language", "debtor", "consumer", "public", "creditor", "help", "lines", "claims", "total", "pay_url", "today",
-        "deadline", "firmer", "reference", "earlier", "notice", "letter", "say", "block", "paragraphs", "subject",
-        "text", "full", "short", "remittance", "qr",
+        "deadline", "firmer", "reference", "earlier", "notice", "letter", "aloud", "say", "block", "paragraphs",
+        "subject", "text", "full", "short", "remittance", "qr",
     }
     | {field.name for fact in FACT_TYPES for field in fields(fact)}
 )  # fmt: skip

@@ -34,7 +34,7 @@ class Creditor(Protocol):
     """What the words need to know of who is owed.
 
     `address` has several lines; `registration` is like "SIREN 123 456 789"; `country` is ISO 3166 alpha-2; `help` maps
-    a language to what to tell people who are in difficulty.
+    a language to what to tell people who are in difficulty; `locale` is that of its own people.
     """
 
     @property
@@ -47,6 +47,8 @@ class Creditor(Protocol):
     def registration(self) -> str | None: ...
     @property
     def country(self) -> str: ...
+    @property
+    def locale(self) -> str: ...
     @property
     def contact(self) -> Contact: ...
     @property
@@ -99,13 +101,18 @@ class Sender:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addressee:
-    """Who is written to; `email` and `phone` are for tasks, where a person has to reach them."""
+    """Who is written to; `email` and `phone` are for tasks, where a person has to reach them.
+
+    `address` is the postal one, as lines. `language` names theirs in words, where it is not the text's own ("anglais").
+    """
 
     id: str
     name: str
     kind: DebtorKind
     email: str
     phone: str
+    address: tuple[str, ...]
+    language: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +157,7 @@ def facts_for(
     quote = remittance([line.number for line in claims], one_line(case.debtor.id))
     return {
         "language": locale.language,
-        "debtor": _addressee(case),
+        "debtor": _addressee(case, locale),
         "consumer": case.debtor.kind == "consumer",
         "public": case.debtor.kind == "public",
         "creditor": sender,
@@ -196,14 +203,17 @@ def _line(invoice: Invoice, currency: str, locale: Locale) -> Line:
     )
 
 
-def _addressee(case: Case) -> Addressee:
+def _addressee(case: Case, locale: Locale) -> Addressee:
     debtor = case.debtor
+    language = debtor.locale.replace("-", "_").partition("_")[0]
     return Addressee(
         id=one_line(debtor.id),
         name=one_line(debtor.name),
         kind=debtor.kind,
         email=one_line(debtor.email or ""),
         phone=one_line(debtor.phone or ""),
+        address=tuple(one_line(line) for line in debtor.address),
+        language="" if language == locale.language else locale.languages.get(language, language),
     )
 
 

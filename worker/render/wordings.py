@@ -82,6 +82,13 @@ class _Place(NamedTuple):
     notice: str
 
 
+class _Told(NamedTuple):
+    """One language: where its words are, and the facts as it writes them."""
+
+    place: _Place
+    facts: Mapping[str, object]
+
+
 class Wordings:
     """All the words in a folder. Templates are compiled once, on first use; instances may be shared by threads."""
 
@@ -104,40 +111,42 @@ class Wordings:
         earlier: Sequence[tuple[date, str]] = (),
         test: bool = False,
     ) -> Wording:
-        """The words of that step on that channel, in the debtor's language.
+        """The words of that step on that channel, in the debtor's language; a task's, in the creditor's.
 
         `lines` are the invoices to list, at least one, oldest first, and credit notes. `deadline` is the date to ask
         payment by. `firmer`: a promise was broken. `reference` tells this message from others and ends every SMS.
         `earlier` are the contacts so far and their channels. A `test` begins with a sentence that says so,
         and has no payment code. Raises WordingError.
         """
-        locale = _locale(case.debtor.locale)
-        place = self._place(creditor.id, locale, step.notice)
-        facts = facts_for(
-            case=case,
-            lines=lines,
-            creditor=creditor,
-            locale=locale,
-            today=today,
-            deadline=deadline,
-            firmer=firmer,
-            reference=reference,
-            earlier=earlier,
-        )
-        if test:  # a bank's app would fill in the transfer of an example, and a person need only nod
-            facts["qr"] = None
+
+        def told_in(name: str) -> _Told:
+            locale = _locale(name)
+            facts = facts_for(
+                case=case,
+                lines=lines,
+                creditor=creditor,
+                locale=locale,
+                today=today,
+                deadline=deadline,
+                firmer=firmer,
+                reference=reference,
+                earlier=earlier,
+            )
+            if test:  # a bank's app would fill in the transfer of an example, and a person need only nod
+                facts["qr"] = None
+            return _Told(self._place(creditor.id, locale, step.notice), {**facts, "notice": step.notice, "test": test})
+
         with wording_errors(self.folder):
-            return self._write(place, channel, {**facts, "notice": step.notice, "test": test})
+            told = told_in(case.debtor.locale)
+            return self._task(told_in(creditor.locale), told) if channel == "task" else self._write(*told, channel)
 
     def overrides(self, creditor: str) -> bool:
         """Has that creditor words of its own?"""
         return (self.folder / "creditors" / creditor).is_dir()
 
-    def _write(self, place: _Place, channel: str, facts: Mapping[str, object]) -> Wording:
+    def _write(self, place: _Place, facts: Mapping[str, object], channel: str) -> Wording:
         if channel == "email":
             return self._email(place, facts)
-        if channel == "task":
-            return self._task(place, facts)
         if channel == "sms":
             return self._sms(place, facts)
         return _wording(
@@ -159,8 +168,10 @@ class Wordings:
         shown = code if isinstance(code, PaymentCode) and code.src in html else None
         return _wording(subject=letter.subject, text=letter.text, html=html, code=shown)
 
-    def _task(self, place: _Place, facts: Mapping[str, object]) -> Wording:
-        rendered = self._text(place, "task.txt", {**facts, "letter": self._letter(place, facts)})
+    def _task(self, own: _Told, theirs: _Told) -> Wording:
+        """What a colleague of the creditor does, in their language; what the debtor reads or hears, in the debtor's."""
+        words = {"letter": self._letter(*theirs), "aloud": self._say(*theirs)}
+        rendered = self._text(own.place, "task.txt", {**own.facts, **words})
         title, _, text = rendered.partition("\n")
         return _wording(subject=one_line(title), text=text.strip())
 
@@ -195,13 +206,16 @@ class Wordings:
     def _names(self, place: _Place, facts: Mapping[str, object], *, html: bool) -> dict[str, object]:
         """The facts, and what the words and the blocks make of them."""
         environment = self._environment(place, html)
-        say = environment.get_template("words.txt").make_module(dict(facts))
+        say = self._say(place, facts, html=html)
         block = environment.get_template("blocks.html" if html else "blocks.txt").make_module({**facts, "say": say})
         return {**facts, "say": say, "block": block}
 
     def _render(self, place: _Place, name: str, names: Mapping[str, object], *, html: bool) -> str:
         written = self._template(self._environment(place, html), place, name).render(names)
-        return _tidy(written, names["language"] if name.endswith(".txt") else "")
+        return _tidy(written, french=name.endswith(".txt"))
+
+    def _say(self, place: _Place, facts: Mapping[str, object], *, html: bool = False) -> TemplateModule:
+        return self._environment(place, html).get_template("words.txt").make_module(dict(facts))
 
     def _template(self, environment: _Environment, place: _Place, name: str) -> Template:
         try:
@@ -250,11 +264,12 @@ def _sentence(words: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _tidy(text: str, language: object) -> str:
-    """Without the blanks that template statements leave behind; French gets its no-break spaces."""
+def _tidy(text: str, *, french: bool) -> str:
+    """Without the blanks that template statements leave behind; French, which alone has blanks there, gets its no-break
+    spaces."""
     lines = [line.rstrip(" \t") for line in text.strip().split("\n")]
     text = re.sub(r"\n\n\n+", "\n\n", "\n".join(lines))
-    if language == "fr":
+    if french:
         for sign in ":;?!»":
             text = text.replace(f" {sign}", f"\u00a0{sign}")
         text = text.replace("« ", "«\u00a0")

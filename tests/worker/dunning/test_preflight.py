@@ -287,6 +287,7 @@ def test_a_snapshot_from_before_the_check_still_reads() -> None:
     text = encode_case(case)
     assert "let_pass" not in text
     assert "settled" not in text
+    assert "address" not in text
     assert decode_case(text) == case
 
 
