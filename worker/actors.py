@@ -9,7 +9,7 @@ from dramatiq.middleware import CurrentMessage
 
 from worker.app import App
 from worker.broker import SafeBroker
-from worker.intake import take
+from worker.intake import take, tell_of_refusal
 from worker.jobs import SCHEMAS, BadJob
 from worker.queues import FACTS, REMINDERS
 from worker.sending import deliver
@@ -44,8 +44,9 @@ def _job_actor(app: App, broker: SafeBroker, kind: str) -> Callable[..., None]:
                 raise BadJob(["expected exactly kwargs={'job': {...}}"])
             until_it_answers(lambda: take(app, job, enqueued_at=enqueued, expected=kind))
         except BadJob as error:
-            payload, reason = message.encode(), "; ".join(error.problems)
-            until_it_answers(lambda: broker.rejected.add(payload, reason, message.queue_name))
+            payload, problems = message.encode(), error.problems
+            kept = until_it_answers(lambda: broker.rejected.add(payload, "; ".join(problems), message.queue_name))
+            until_it_answers(lambda: tell_of_refusal(app, job, problems, kept))
 
     return accept
 

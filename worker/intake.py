@@ -6,7 +6,7 @@ they arrive. A reminder computed before a payment and processed after it never r
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -67,6 +67,19 @@ def take(app: App, payload: object, *, enqueued_at: datetime, expected: str | No
             return taken
         time.sleep(random.uniform(0, min(WAIT_MOST, WAIT * turn)))
     raise Conflict
+
+
+def tell_of_refusal(app: App, payload: object, problems: Sequence[str], rejected: str) -> None:
+    """Put into the stream of the creditor whose job could not be taken, if that much is known, why, and where it is."""
+    job = payload if isinstance(payload, dict) else {}
+    creditor, job_id = job.get("creditor"), job.get("job_id")
+    if not isinstance(creditor, str) or creditor not in app.config.creditors:
+        return
+    commit = Commit(creditor)
+    named = {"job_id": job_id[:64]} if isinstance(job_id, str) else {}
+    at = app.clock.now().isoformat()
+    commit.announce("", 0, "JobRejected", at=at, rejected=rejected, reason="; ".join(problems), **named)
+    app.cases.commit(commit)
 
 
 def _take_once(app: App, job: Job, enqueued_at: datetime) -> Taken | None:

@@ -133,6 +133,12 @@ def finish_task(app: App, task_id: str, by: str) -> None:
         return
 
 
+# ---- all of them
+
+#: The creditors that were ever configured here; how many cases are read at a time.
+_CREDITORS, _BATCH = "relance:creditors", 500
+
+
 # ---- the stop button
 
 #: Pauses of all creditors, kept for those that are configured later; and who was resumed from one of them since.
@@ -169,6 +175,24 @@ def resume(app: App, creditors: Sequence[str], scope: str, *, everywhere: bool) 
     if lifted:
         _log.warning("pause.ended", creditors=list(creditors), scope=scope)
     return lifted
+
+
+def remember_creditors(app: App) -> None:
+    """Whose cases the store may hold, so that those of a creditor whose file is removed are not forgotten."""
+    app.client.sadd(_CREDITORS, *app.config.creditors)
+
+
+def orphaned(app: App) -> dict[str, int]:
+    """How many open cases there are of creditors that are not configured any more: nobody looks at them."""
+    gone = cast("set[str]", app.client.smembers(_CREDITORS)).difference(app.config.creditors)
+    counts = {creditor: _open_cases(app, creditor) for creditor in sorted(gone)}
+    return {creditor: count for creditor, count in counts.items() if count}
+
+
+def _open_cases(app: App, creditor: str) -> int:
+    names = list(app.cases.case_ids(creditor))
+    batches = (names[start : start + _BATCH] for start in range(0, len(names), _BATCH))
+    return sum(not found.case.ended for batch in batches for found in app.cases.load_many(creditor, batch).values())
 
 
 def spread_pauses(app: App) -> None:

@@ -7,7 +7,7 @@ from channels.base import ConfigurationError
 from worker.app import VAR, App
 from worker.config import OUTBOX, Config, Environment
 from worker.messages import VOICE_DOOR
-from worker.operations import paused, tasks, uncertain_attempts
+from worker.operations import orphaned, paused, tasks, uncertain_attempts
 from worker.providers import Providers, Route
 from worker.queues import FACTS, REMINDERS
 from worker.rejected import RejectedJobs
@@ -15,7 +15,10 @@ from worker.rejected import RejectedJobs
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`lag`: how long the earliest agenda entry is overdue; `next_look`: when it is, if it is not."""
+    """`lag`: how long the earliest agenda entry is overdue; `next_look`: when it is, if it is not.
+
+    `orphaned`: how many open cases there are of creditors whose file is gone.
+    """
 
     clock: str
     now: datetime
@@ -28,6 +31,7 @@ class Status:
     rejected: int
     tasks: int
     paused: dict[str, list[str]]
+    orphaned: dict[str, int]
     routes: tuple[str, ...]
 
 
@@ -47,6 +51,7 @@ def status(app: App) -> Status:
         rejected=RejectedJobs(app.client).count(),
         tasks=len(tasks(app, app.config.creditors)),
         paused=paused(app),
+        orphaned=orphaned(app),
         routes=tuple(routes(app.config, app.providers)),
     )
 

@@ -16,6 +16,7 @@ import structlog
 
 from tests.conftest import MakeApp
 from worker.app import App
+from worker.commit import Keys
 from worker.embedded import Urls
 from worker.intake import take
 from worker.processes import run_worker
@@ -163,14 +164,28 @@ def test_an_actor_that_raises_loses_nothing(app: App) -> None:
     assert b"nobody@example.com" in only(app).payload
 
 
+def heard(app: App) -> list[dict[str, str]]:
+    """What upstream reads of refusals in its stream."""
+    entries: Any = app.client.xrange(Keys("demo").events)
+    news = [json.loads(entry["event"]) for _, entry in entries]
+    return [event for event in news if event["type"] == "JobRejected"]
+
+
 def test_a_bad_job_is_rejected_with_its_reason_and_can_be_retried(app: App) -> None:
-    """A hold for a case that is not there yet waits in the list; enqueued again when it is, it is taken."""
+    """A hold for a case that is not there yet waits in the list; enqueued again when it is, it is taken.
+
+    Upstream hears of it in its stream, with where it waits.
+    """
     job = fact("case_held", reason="dispute", invoice="F-2026/001")
     app.broker.enqueue(message(queue_name="facts", actor_name="case_held", kwargs={"job": job}))
     with working(app):
         eventually(app.broker.rejected.count, "a rejected job")
         rejected = only(app)
         assert rejected.reason == "invoice: no case of the creditor holds it"
+        eventually(lambda: heard(app), "news for upstream")
+        assert [(news["rejected"], news["job_id"], news["reason"]) for news in heard(app)] == [
+            (rejected.id, job["job_id"], rejected.reason)
+        ]
         (case_id,) = take(app, reminder(), enqueued_at=ENQUEUED).cases
         app.broker.enqueue(dramatiq.Message.decode(rejected.payload))
         assert app.broker.rejected.drop(rejected.id)

@@ -103,7 +103,7 @@ def ladder(
 
 
 def status(as_json: Json = False) -> None:
-    """One screen: lag, queues, what is uncertain or paused, the clock, the providers."""
+    """One screen: lag, queues, what is uncertain, paused or of no creditor, the clock, the providers."""
     from worker.status import status as now
 
     found = now(open_app())
@@ -126,6 +126,7 @@ def _rows(found: "Status") -> list[tuple[str, str]]:
         ("rejected jobs", str(found.rejected)),
         ("open tasks", str(found.tasks)),
         ("paused", pauses or "nothing"),
+        *(("no file", f"{name}: nobody looks at its open cases ({n})") for name, n in found.orphaned.items()),
         *(("carries", line) for line in found.routes),
     ]
 

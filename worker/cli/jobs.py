@@ -47,41 +47,50 @@ def enqueue(
     from worker.jobs import BadJob
 
     accept = _validator() if check else _taker(open_app(), queue=queue)
-    good, bad = 0, list[str]()
+    good, repeated, bad = 0, 0, list[str]()
     with _lines(jobs) as lines:
         for number, line in lines:
             try:
-                accept(_payload(line))
-                good += 1
+                before = accept(_payload(line))
+                good, repeated = good + (not before), repeated + before
             except BadJob as error:
                 bad += (problems := [f"line {number}: {problem}" for problem in error.problems])
                 typer.echo("\n".join(problems), err=True)
     rows = len({problem.partition(":")[0] for problem in bad})
     verb = "good" if check else "taken"
-    print_done(as_json, f"{good} {verb}, {rows} bad", **{verb: good}, bad=rows, problems=bad)
+    again = f", {repeated} taken before" if repeated else ""
+    counts = {verb: good} if check else {verb: good, "repeated": repeated}
+    print_done(as_json, f"{good} {verb}{again}, {rows} bad", **counts, bad=rows, problems=bad)
     if bad:
         raise typer.Exit(1)
 
 
-def _validator() -> Callable[[object], object]:
+def _validator() -> Callable[[object], bool]:
+    """Says of a good job that it was not taken before, as far as can be known without a store."""
     from worker import config
     from worker.config.environment import environment
     from worker.jobs import parse
 
     loaded = config.load(environment(os.environ).config, os.environ)
-    return lambda payload: parse(payload, loaded, now=datetime.now(UTC))
+
+    def accept(payload: object) -> bool:
+        parse(payload, loaded, now=datetime.now(UTC))
+        return False
+
+    return accept
 
 
-def _taker(app: "App", *, queue: bool) -> Callable[[object], object]:
+def _taker(app: "App", *, queue: bool) -> Callable[[object], bool]:
+    """Takes a job, and says whether it had been taken before."""
     from worker.intake import take
     from worker.jobs import parse
 
-    def accept(payload: object) -> None:
+    def accept(payload: object) -> bool:
         job = parse(payload, app.config, now=app.clock.real())
         if queue and job.type == "reminder_due":
             app.broker.enqueue(_message(payload))
-        else:
-            take(app, payload, enqueued_at=datetime.now(UTC))
+            return False
+        return take(app, payload, enqueued_at=datetime.now(UTC)).repeated
 
     return accept
 

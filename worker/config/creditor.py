@@ -102,7 +102,8 @@ class Creditor(Frozen):
     """Who is owed.
 
     `id` is the file's name and begins every case id. `address` may have several lines; `registration` is printed as it
-    is ("SIREN 123 456 789"). `locale`, `timezone`, `country` and `currency` are what a debtor gets who has none.
+    is ("SIREN 123 456 789"). `locale`, `timezone`, `country` and `currency` are what a debtor gets who has none;
+    `locale` is the language of the creditor's own people's tasks too.
     `help` maps a language to what consumers in difficulty are told. `strategies` maps a kind of debtor to the strategy
     used when a job names none. `providers` overrides, per channel, those of channels.yaml.
     `mode: shadow`: everything runs, the outbox sends.

@@ -10,7 +10,7 @@ import pytest
 from channels.base import Uncertain
 from tests.conftest import ROOT, MakeApp
 from tests.worker.config_copy import B2B, CHANNELS, DEMO, Copy
-from tests.worker.payloads import reminder
+from tests.worker.payloads import fact, reminder
 from tests.worker.rig import Rig
 from worker.cli.control import verdict
 from worker.config import load
@@ -282,3 +282,22 @@ def test_a_creditor_resumed_by_name_stays_resumed(relance: Relance) -> None:
     assert relance.json("status")["paused"] == {}
     relance.says("pause", "--channel", "sms")
     assert relance.json("status")["paused"] == {"demo": ["channel:sms"]}
+
+
+def test_cases_of_a_creditor_without_a_file_are_shown(relance: Relance, tmp_path: Path) -> None:
+    """Its file removed, its open cases are in nobody's hands: the status names it, until they have ended."""
+    copy = Copy(tmp_path / "copy")
+    shutil.copy(copy.folder / DEMO, other := copy.folder / "creditors" / "other.yaml")
+    other.write_text(other.read_text().replace("id: demo", "id: other"))
+    both = {"RELANCE_CONFIG": str(copy.folder)}
+    relance.says("enqueue", "-", stdin=json.dumps(reminder(creditor="other")), **both)
+    assert relance.json("status", **both)["orphaned"] == {}
+    kept = other.read_text()
+    other.unlink()
+    assert relance.json("status", **both)["orphaned"] == {"other": 1}
+    assert "other: nobody looks at its open cases (1)" in relance.says("status", **both)
+    other.write_text(kept)
+    closed = fact("case_closed", creditor="other", invoice="F-2026/001", reason="cancelled")
+    relance.says("enqueue", "-", stdin=json.dumps(closed), **both)
+    other.unlink()
+    assert relance.json("status", **both)["orphaned"] == {}

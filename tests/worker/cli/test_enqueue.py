@@ -46,6 +46,13 @@ def test_a_bad_row_is_named_and_good_rows_are_committed(relance: Relance, tmp_pa
     assert len(owed(relance)) == 17
 
 
+def test_a_job_taken_before_is_counted_apart(relance: Relance) -> None:
+    """The same id again is the same job: neither bad nor taken a second time."""
+    relance.says("enqueue", "-", stdin=line())
+    assert relance.says("enqueue", "-", stdin=line() + line(job_id="j-9")) == "1 taken, 1 taken before, 0 bad\n"
+    assert relance.json("enqueue", "-", stdin=line()) == {"taken": 0, "repeated": 1, "bad": 0, "problems": []}
+
+
 def test_a_fact_is_committed_before_it_returns(relance: Relance) -> None:
     """When the command is back, the payment is in the store, without any worker."""
     paid = json.dumps(fact("payment_received", invoice="F-2026/001", amount="200.50", currency="EUR"))
@@ -117,7 +124,7 @@ def test_a_file_that_is_not_there_is_named(relance: Relance) -> None:
 def test_the_counts_come_as_json(relance: Relance) -> None:
     """Programs read how many were taken and what is wrong with the others."""
     result = relance("enqueue", "-", "--json", stdin=line() + "x\n")
-    assert json.loads(result.stdout) == {"taken": 1, "bad": 1, "problems": ["line 2: not JSON"]}
+    assert json.loads(result.stdout) == {"taken": 1, "repeated": 0, "bad": 1, "problems": ["line 2: not JSON"]}
     assert result.exit_code == 1
 
 
