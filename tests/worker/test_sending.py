@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import MakeApp
 from worker.dunning.events import AttemptBegun
+from worker.messages import prepare
 from worker.providers import Providers
 from worker.render import sms_segments
 from worker.sending import START_WITHIN, deliver
@@ -289,3 +290,13 @@ def test_a_strategy_that_is_gone_is_no_failure_of_the_message(rig: Rig) -> None:
     rig.app.config = replace(rig.app.config, digest="another", strategies={})
     deliver(rig.app, attempt, None)
     assert rig.kinds(case)[-1] == "AttemptReleased"
+
+
+def test_a_task_says_that_it_is_in_the_creditors_language(make_app: MakeApp) -> None:
+    """A French creditor's English debtor: the email is marked as English, the task as French."""
+    rig = Rig(make_app(at=MORNING, speed=1))
+    case = rig.open(debtor__locale="en_GB")
+    rig.settle(case)
+    ((run, number),) = [(run, send.attempt) for run in rig.case(case.id).runs for send in run.sends]
+    said = {c: prepare(rig.app, case, run, c, number, MORNING).message.language for c in ("email", "task")}
+    assert said == {"email": "en-GB", "task": "fr-FR"}
