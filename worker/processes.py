@@ -15,7 +15,9 @@ from dramatiq import Worker
 from worker.actors import declare
 from worker.app import App
 from worker.broker import SafeBroker
+from worker.operations import remember_creditors
 from worker.queues import FACTS, REMINDERS
+from worker.store import until_it_answers
 
 #: A worker that was told to stop finishes what it has begun within this long, in seconds.
 STOP_WITHIN = 28.0
@@ -61,6 +63,7 @@ def _outlive(parent: int) -> None:
 
 def run_worker(app: App, broker: SafeBroker, queues: Sequence[str], threads: int, stop: Event) -> None:
     """Work on these queues until `stop` is set, then finish or hand back what was fetched."""
+    until_it_answers(lambda: remember_creditors(app))
     declare(app, broker)
     worker = Worker(broker, queues=set(queues), worker_threads=threads, worker_timeout=100)
     worker.start()

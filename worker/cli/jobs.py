@@ -84,6 +84,9 @@ def _taker(app: "App", *, queue: bool) -> Callable[[object], bool]:
     """Takes a job, and says whether it had been taken before."""
     from worker.intake import take
     from worker.jobs import parse
+    from worker.operations import remember_creditors
+
+    remember_creditors(app)
 
     def accept(payload: object) -> bool:
         job = parse(payload, app.config, now=app.clock.real())

@@ -49,12 +49,11 @@ def up(at: At = None, speed: Speed = None, skip_idle: SkipIdle = False) -> None:
 
 def scheduler(at: At = None, speed: Speed = None, skip_idle: SkipIdle = False) -> None:
     """Run a scheduler: agenda, decide, reserve, queue. Any number may run."""
-    from worker.operations import remember_creditors, spread_pauses
+    from worker.operations import spread_pauses
     from worker.scheduler import Scheduler
 
     app = _open(at, speed)
     spread_pauses(app)
-    remember_creditors(app)
     beat = Scheduler(app, app.broker, skip_idle=skip_idle)
     _stop_on_signals(beat.stop)
     beat.run()

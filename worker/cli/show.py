@@ -21,12 +21,11 @@ def open_app() -> "App":
     """The parts, for a command; whoever uses them is told when the stop button is pressed."""
     from worker import logs
     from worker.app import App
-    from worker.operations import paused, remember_creditors, spread_pauses
+    from worker.operations import paused, spread_pauses
 
     logs.configure(level=30)
     app = App()
     spread_pauses(app)
-    remember_creditors(app)
     for creditor, scopes in paused(app).items():
         typer.secho(f"PAUSED for {creditor}: {', '.join(scopes)} (see `relance resume`)", fg="yellow", err=True)
     return app
