@@ -1,4 +1,4 @@
-"""What every message must say (`domain.md` 1.4, 3.5), for every debtor and any number of invoices."""
+"""What every message must say, for every debtor and any number of invoices."""
 
 import re
 from itertools import product

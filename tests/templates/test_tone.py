@@ -1,4 +1,4 @@
-"""What no message may say, by tone and by who reads it (`domain.md` 1.5, 3.10)."""
+"""What no message may say, by tone and by who reads it."""
 
 import re
 from html import unescape

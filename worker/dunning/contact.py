@@ -1,6 +1,6 @@
 """When a person may be contacted: business days, open hours in their zone, gaps and caps.
 
-A legal due date on a holiday is not moved; only our own sends move (`domain.md` 4.6).
+A legal due date on a holiday is not moved; only our own sends move.
 """
 
 from collections.abc import Iterable
@@ -109,7 +109,7 @@ def gap_ends(contacts: Iterable[Contact], run: str, rules: ContactRules, zone: s
 def cap_ends(contacts: Iterable[Contact], channel: str, rules: ContactRules, zone: str) -> datetime | None:
     """The first moment at which one more contact on that channel keeps its cap; None if the channel has no cap.
 
-    With 4 in 30 days and calls on 1, 5, 10 and 20 June, the fifth may be placed from 1 July (`domain.md` 4.8).
+    With 4 in 30 days and calls on 1, 5, 10 and 20 June, the fifth may be placed from 1 July.
     """
     if channel not in rules.caps:
         return None

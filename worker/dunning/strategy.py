@@ -120,7 +120,7 @@ class HoldKind:
     grace: int = 0
 
 
-#: Every reason for a hold. Durations: `domain.md` 2.4, checked 2026-11.
+#: Every reason for a hold, and how long it lasts.
 HOLDS: dict[str, HoldKind] = {
     # what debtors say, as reported by upstream
     "promise": HoldKind(grace=2),
