@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -67,22 +68,41 @@ def test_no_file_is_longer_than_anyone_reads(path: Path) -> None:
 # ---- the catalogue of log events
 
 
-def catalogued() -> set[str]:
-    """The first column of the table of events in worker/README.md."""
-    text = (WORKER / "README.md").read_text()
-    _, found, rest = text.partition("| event |")
-    assert found, "worker/README.md has no table of events"
+def table(heading: str) -> list[list[str]]:
+    """The cells of the table of worker/README.md that begins so, row by row."""
+    _, found, rest = (WORKER / "README.md").read_text().partition(heading)
+    assert found, f"worker/README.md has no table {heading}"
     rows = rest.partition("\n\n")[0].splitlines()[2:]
-    return {name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])}
+    return [[cell.strip() for cell in row[1:-1].split("|")] for row in rows]
 
 
-def logged(path: Path) -> Iterator[str]:
-    """The names of the events that a file logs by itself."""
+def codes(cell: str) -> set[str]:
+    """What is in backticks."""
+    return set(re.findall(r"`([^`]+)`", cell))
+
+
+def catalogued() -> dict[str, set[str]]:
+    """The events of the catalogue, and their fields."""
+    return {name: codes(fields) for names, _, fields in table("| event | when |") for name in codes(names)}
+
+
+class Line(NamedTuple):
+    """A log line that the code writes: its level, its event, its fields."""
+
+    level: str
+    event: str
+    fields: frozenset[str]
+
+
+def logged(path: Path) -> Iterator[Line]:
+    """The lines that a file logs by itself."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in LEVELS:
             owner = node.func.value
             if isinstance(owner, ast.Name) and owner.id in ("_log", "log") and node.args:
-                yield from _names(node.args[0])
+                fields = frozenset(keyword.arg for keyword in node.keywords if keyword.arg)
+                for name in _names(node.args[0]):
+                    yield Line(node.func.attr, name, fields)
 
 
 def _names(name: ast.expr) -> Iterator[str]:
@@ -93,11 +113,30 @@ def _names(name: ast.expr) -> Iterator[str]:
         assert ast.unparse(name) == "event_name(type(event))"
 
 
+LINES = [line for path in SOURCES for line in logged(path)]
+
+
 def test_every_log_event_is_in_the_catalogue_and_the_other_way_round() -> None:
     """Whoever reads the logs finds each name explained, and no explanation of what is never logged."""
     of_cases = {event_name(kind) for kind in vars(events).values() if isinstance(kind, type) and kind in _kinds()}
-    by_hand = {name for path in SOURCES for name in logged(path)}
-    assert catalogued() == of_cases | by_hand
+    assert catalogued().keys() == of_cases | {line.event for line in LINES}
+
+
+def test_the_catalogue_names_the_fields_of_what_is_logged() -> None:
+    """Whoever searches the logs by a field finds it there."""
+    fields: dict[str, set[str]] = {}
+    for line in LINES:
+        fields.setdefault(line.event, set()).update(line.fields)
+    found = catalogued()
+    assert {name: found[name] for name in fields} == fields
+
+
+def test_every_alarm_is_in_the_runbook_and_the_other_way_round() -> None:
+    """Whoever is woken by a line finds what it means and what to do, and no advice on what never wakes anybody."""
+    alarms = {(line.event, line.level) for line in LINES if line.level not in ("debug", "info")}
+    rows = table("| event | level |")
+    assert {(name, level) for names, level, *_ in rows for name in codes(names)} == alarms
+    assert all(len(row) == 4 and row[2] and row[3] for row in rows)
 
 
 def _kinds() -> set[type[Event]]:
@@ -106,6 +145,5 @@ def _kinds() -> set[type[Event]]:
 
 def test_log_events_are_noun_and_verb() -> None:
     """`attempt.accepted`: what it is about, and what became of it."""
-    for path in SOURCES:
-        for name in logged(path):
-            assert re.fullmatch(r"[a-z]+\.[a-z]+(_[a-z]+)*", name), f"{path}: {name}"
+    for line in LINES:
+        assert re.fullmatch(r"[a-z]+\.[a-z]+(_[a-z]+)*", line.event)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.worker.config_copy import CHANNELS, DEMO, SHIPPED, Copy
-from worker.config import grammar, load
+from worker.config import grammar, load, senders
 from worker.config.strategy import ContactFile, Needs, StepFile, StrategyFile
 
 README = (SHIPPED / "README.md").read_text(encoding="utf-8")
@@ -53,3 +53,36 @@ def test_the_example_of_a_mistake_is_a_real_one(tmp_path: Path) -> None:
     copy.edit("strategies/b2b.yaml", "channel: voice", "channel: emial")
     (only,) = copy.problems()
     assert f"config/{only}" in README
+
+
+SENDERS = re.findall(r"^\| (\w\w) \| (sms|voice) `([^`]+)` \| (takes|refuses) \|", README, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("country", "channel", "sender", "says"), SENDERS)
+def test_the_check_says_of_a_sender_what_the_table_says(
+    tmp_path: Path, country: str, channel: str, sender: str, says: str
+) -> None:
+    """What it does not see, somebody else must: the table promises no more than it does."""
+    copy = Copy(tmp_path)
+    copy.edit(DEMO, "country: FR", f"country: {country}")
+    old = {"sms": "sender: AtelierDemo", "voice": "caller_id: +33 9 48 00 00 00"}[channel]
+    copy.edit(DEMO, old, f"{old.partition(':')[0]}: {sender}")
+    if says == "takes":
+        load(tmp_path)
+    else:
+        (only,) = copy.problems()
+        assert f"{channel}.{old.partition(':')[0]}: " in only
+
+
+def test_there_are_senders_of_each_kind() -> None:
+    """The test above does not pass for want of examples."""
+    assert {(channel, says) for _, channel, _, says in SENDERS} == {
+        (channel, says) for channel in ("sms", "voice") for says in ("takes", "refuses")
+    }
+
+
+def test_the_ranges_for_calls_are_those_of_the_check() -> None:
+    """An operator who buys a number of the list is not told afterwards that it will not do."""
+    listed = README.partition("### A number for calls")[2].partition(" Ask Twilio")[0]
+    named = set(re.findall(r"\b0\d{2,4}\b", listed.partition("):")[2]))
+    assert named | {"09476", "09477", "09478"} == set(senders.FRENCH_CALLER_IDS)
