@@ -1,7 +1,8 @@
 """Faults to order: who meets them, what the client sees, what the log says."""
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import requests
@@ -10,7 +11,8 @@ from python_http_client.exceptions import HTTPError
 from twilio.base.exceptions import TwilioRestException
 
 from channels.sandbox import Fault, Sandbox
-from channels.sandbox.faults import load_faults
+from channels.sandbox.faults import ACCEPTING, Kind, load_faults
+from tests.conftest import ROOT
 
 from .clients import mail, sendgrid_client, twilio_client
 from .conftest import Events
@@ -171,3 +173,10 @@ def test_a_fault_nobody_knows_cannot_be_made() -> None:
     """A misspelt kind is an error where it is written, not a fault that never happens."""
     with pytest.raises(ValidationError, match="kind"):
         Fault(kind="explode")  # type: ignore[arg-type]
+
+
+def test_every_fault_is_in_the_table() -> None:
+    """Whoever orders one finds what it does, and whether the message was taken."""
+    text = (ROOT / "channels" / "sandbox" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (yes|no)", text, re.MULTILINE)
+    assert {kind: taken == "yes" for kind, taken in rows} == {kind: kind in ACCEPTING for kind in get_args(Kind)}
