@@ -29,6 +29,7 @@ class Page(HTMLParser):
     texts: dict[Place, str] = field(default_factory=lambda: defaultdict(str))
     frames: dict[Place, list[str]] = field(default_factory=lambda: defaultdict(list))
     classes: dict[str, dict[Place, list[str]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+    variants: dict[Place, list[str]] = field(default_factory=lambda: defaultdict(list))
     text: str = ""
     scripts: list[str] = field(default_factory=list)
 
@@ -49,6 +50,7 @@ class Page(HTMLParser):
         if place := self.place:
             if tag == "iframe":
                 self.frames[place].append(element.attributes["srcdoc"])
+            self.variants[place] += element.attributes.get("data-variants", "").split()
             for name in element.attributes.get("class", "").split():
                 self.classes[name][place].append("")
 

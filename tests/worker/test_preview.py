@@ -153,6 +153,14 @@ def test_several_invoices_and_a_broken_promise_have_their_words(pages: dict[tupl
     assert "EXAMPLE-3" in found.frames["b2b-business", "first_reminder", "email"][1]
 
 
+def test_each_channel_has_words_for_every_variant(pages: dict[tuple[str, str], Page], copy: Copy) -> None:
+    """Whatever is chosen at the top, nothing is left blank; nor where each invoice has a case of its own."""
+    copy.edit(B2C, "group_by: debtor", "group_by: invoice")
+    for found in (*pages.values(), Page(source(setup(copy.folder), "b2c"))):
+        for place, variants in found.variants.items():
+            assert sorted(variants) == ["one", "promise", "several"], place
+
+
 def test_the_days_are_those_of_the_ladder(pages: dict[tuple[str, str], Page]) -> None:
     """The same example as `relance ladder`; approval and what a step waits for are said."""
     text = blank(pages["direct_notice", "fr_FR"].text)

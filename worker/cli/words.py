@@ -2,11 +2,14 @@
 
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from worker.cli.show import Json, demand_known, demand_locale, open_setup, print_done, print_json
+
+if TYPE_CHECKING:
+    from worker.specimen import Specimen
 
 #: Where the page goes unless told otherwise: beside what else is made here.
 PAGE = Path("var/preview.html")
@@ -40,28 +43,27 @@ def preview(
     setup = Setup()
     demand_known(strategy, setup.config.strategies)
     demand_known(creditor, setup.config.creditors)
-    to_stdout = str(out) == "-"
-    if as_json and to_stdout:
+    if as_json and str(out) == "-":
         raise NotPossible("one of --json and --out - at a time: both print on standard output")
+    names = [strategy] if strategy else list(setup.config.strategies)
     due_on = due.date() if due else date.today()  # noqa: DTZ011  # the day on the operator's wall
-    shown = chapters(
-        setup,
-        [strategy] if strategy else list(setup.config.strategies),
-        due_on,
-        creditor=creditor,
-        locale=demand_locale(locale),
-    )
-    document = page(setup, shown)
-    if to_stdout:
-        typer.echo(document)
+    shown = chapters(setup, names, due_on, creditor=creditor, locale=demand_locale(locale))
+    if str(out) == "-":
+        typer.echo(page(setup, shown))
         return
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(document, encoding="utf-8")
-    except OSError as error:
-        raise NotPossible(f"{out}: cannot be written: {error.strerror}") from None
-    names = list(dict.fromkeys(chapter.example.strategy.name for chapter in shown))
+    _write(out, page(setup, shown))
     print_done(as_json, str(out), page=str(out), strategies=names, config=setup.config.digest)
+
+
+def _write(path: Path, document: str) -> None:
+    """Into that file; its folder is made where missing. Raises NotPossible."""
+    from worker.operations import NotPossible
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(document, encoding="utf-8")
+    except OSError as error:
+        raise NotPossible(f"{path}: cannot be written: {error.strerror}") from None
 
 
 def send_test(
@@ -93,10 +95,13 @@ def send_test(
     if as_json:
         print_json(asdict(found))
     else:
-        code = f" ({found.code})" if found.code else ""
-        named = f" as {found.provider_id}" if found.provider_id else ""
-        typer.echo(f"{found.outcome} by {found.provider}{named}{code}: {found.means}")
-        for note in found.notes:
-            typer.echo(f"  {note}")
+        typer.echo("\n  ".join([_said(found), *found.notes]))
     if found.outcome != "accepted":
         raise typer.Exit(1)
+
+
+def _said(found: "Specimen") -> str:
+    """What became of it, in a line."""
+    code = f" ({found.code})" if found.code else ""
+    named = f" as {found.provider_id}" if found.provider_id else ""
+    return f"{found.outcome} by {found.provider}{named}{code}: {found.means}"

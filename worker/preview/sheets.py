@@ -1,6 +1,6 @@
 """What a strategy says, step by step, as the worker itself would word it for an example that nobody answers."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
@@ -81,18 +81,16 @@ def chapters(
 
 
 def _chapter(setup: Setup, example: Example) -> Chapter:
-    found = dict(_variants(example))
-    return Chapter(example, tuple(_step(setup, step, found) for step in example.strategy.steps))
+    found = _variants(example)
+    return Chapter(example, tuple(_step(setup, example, step, found) for step in example.strategy.steps))
 
 
-def _variants(example: Example) -> Iterator[tuple[Variant, dict[str, Stage]]]:
-    """The stage at which each variant takes each step."""
-    alone = {stage.rung.step: stage for stage in reversed(stages(example.strategy, example.case()))}
-    yield "one", alone
-    if example.strategy.group_by == "debtor":
-        several = stages(example.strategy, replace(example, several=True).case())
-        yield "several", {stage.rung.step: stage for stage in reversed(several)}
-    yield "promise", {name: _after_a_promise(stage) for name, stage in alone.items()}
+def _variants(example: Example) -> dict[Variant, dict[str, Stage]]:
+    """The stage at which each variant takes each step. Where each invoice has a case of its own, several are as one."""
+    alone, several = example, replace(example, several=example.strategy.group_by == "debtor")
+    found = [{stage.rung.step: stage for stage in reversed(stages(e.strategy, e.case()))} for e in (alone, several)]
+    promise = {name: _after_a_promise(stage) for name, stage in found[0].items()}
+    return {"one": found[0], "several": found[1], "promise": promise}
 
 
 def _after_a_promise(stage: Stage) -> Stage:
@@ -100,19 +98,12 @@ def _after_a_promise(stage: Stage) -> Stage:
     return replace(stage, case=stage.case.with_run(replace(run, firmer=True))) if run else stage
 
 
-def _step(setup: Setup, step: Step, variants: dict[Variant, dict[str, Stage]]) -> ShownStep:
+def _step(setup: Setup, example: Example, step: Step, variants: dict[Variant, dict[str, Stage]]) -> ShownStep:
     found = {name: by_step[step.name] for name, by_step in variants.items() if step.name in by_step}
     own = step.channels or ("task",)  # the file that whoever takes the case over is given
-    fallback = () if step.handover else _fallback(setup, step, found)
+    spare = tuple(channel for channel in example.strategy.contact.fallback if channel not in own and not step.handover)
     rung = found["one"].rung if "one" in found else None
-    return ShownStep(step, rung, _ways(setup, step, own, found), _ways(setup, step, fallback, found))
-
-
-def _fallback(setup: Setup, step: Step, found: dict[Variant, Stage]) -> tuple[str, ...]:
-    if not found:
-        return ()
-    strategy = setup.config.strategies[found["one"].case.strategy]
-    return tuple(channel for channel in strategy.contact.fallback if channel not in step.channels)
+    return ShownStep(step, rung, _ways(setup, step, own, found), _ways(setup, step, spare, found))
 
 
 def _ways(setup: Setup, step: Step, channels: Iterable[str], found: dict[Variant, Stage]) -> tuple[Way, ...]:
