@@ -8,10 +8,10 @@ and put into the layout `email.html`.
 import hashlib
 import re
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,7 +59,21 @@ class Wording:
     payment_code: PaymentCode | None = None
 
 
-_OURS = FACT_TYPES | {TemplateModule}
+class _Blocks:
+    """The blocks, made when a template first asks for one: an SMS and a call never do."""
+
+    def __init__(self, make: Callable[[], TemplateModule]) -> None:
+        self._make = make
+
+    @cached_property
+    def _made(self) -> TemplateModule:
+        return self._make()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._made, name)
+
+
+_OURS = FACT_TYPES | {TemplateModule, _Blocks}
 
 
 class _Environment(ImmutableSandboxedEnvironment):
@@ -95,6 +109,7 @@ class Wordings:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._environment = lru_cache(maxsize=1024)(self._new_environment)
+        self._place = lru_cache(maxsize=4096)(self._find_place)
 
     def render(
         self,
@@ -207,8 +222,8 @@ class Wordings:
         """The facts, and what the words and the blocks make of them."""
         environment = self._environment(place, html)
         say = self._say(place, facts, html=html)
-        block = environment.get_template("blocks.html" if html else "blocks.txt").make_module({**facts, "say": say})
-        return {**facts, "say": say, "block": block}
+        template = environment.get_template("blocks.html" if html else "blocks.txt")
+        return {**facts, "say": say, "block": _Blocks(lambda: template.make_module({**facts, "say": say}))}
 
     def _render(self, place: _Place, name: str, names: Mapping[str, object], *, html: bool) -> str:
         written = self._template(self._environment(place, html), place, name).render(names)
@@ -229,7 +244,7 @@ class Wordings:
         path = next(found, self.folder / place.languages[-1] / place.notice / name)
         return str(Path(self.folder.name) / path.relative_to(self.folder))
 
-    def _place(self, creditor: str, locale: Locale, notice: str) -> _Place:
+    def _find_place(self, creditor: str, locale: Locale, notice: str) -> _Place:
         own = creditor if self.overrides(creditor) else ""
         languages = (str(locale), locale.language) if locale.territory else (locale.language,)
         known = tuple(language for language in languages if self._speaks(own, language))
