@@ -200,9 +200,12 @@ class SafeBroker(RedisBroker):
         """What reads a queue."""
         return _Consumer
 
-    def waiting(self, queue: str) -> int:
-        """How many messages are in a queue, fetched ones included."""
-        return int(self.client.hlen(f"{self.namespace}:{queue}.msgs"))
+    def waiting(self, *queues: str) -> dict[str, int]:
+        """How many messages are in each queue, fetched ones included, in one round trip."""
+        with self.client.pipeline(transaction=False) as pipe:
+            for queue in queues:
+                pipe.hlen(f"{self.namespace}:{queue}.msgs")
+            return dict(zip(queues, pipe.execute(), strict=True))
 
 
 class _RejectFailures(Middleware):

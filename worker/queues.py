@@ -16,8 +16,8 @@ class Queues(Protocol):
         """Put a message into its queue."""
         ...
 
-    def waiting(self, queue: str) -> int:
-        """How many messages are in it, fetched ones included."""
+    def waiting(self, *queues: str) -> dict[str, int]:
+        """How many messages are in each, fetched ones included."""
         ...
 
 

@@ -22,10 +22,11 @@ from worker.codec import UnreadableCase
 from worker.commit import Commit
 from worker.dunning.decision import HandOver
 from worker.dunning.events import TaskOpened
+from worker.dunning.ladder import FULL_RECHECK
 from worker.logs import place_of
 from worker.look import HANDOVER, Outlook, failure, follow, write
 from worker.messages import wording_of
-from worker.queues import Queues, send_message
+from worker.queues import FACTS, REMINDERS, Queues, send_message
 from worker.store import away
 
 #: How long a scheduler may take over what it claimed, in real time.
@@ -64,6 +65,8 @@ class Scheduler:
         self.stop = Flag()
         self._quiet_since = time.monotonic()
         self._full: frozenset[str] = frozenset()
+        self._measured = False
+        self._put_off_until = self.app.clock.now()
 
     def run(self) -> None:
         """Tick until stopped; a store that is away is waited for."""
@@ -83,7 +86,7 @@ class Scheduler:
         """One beat over all creditors; returns how many cases were looked at."""
         now = self.app.clock.now()
         looked = 0
-        self._measure_queues()
+        self._measured = False
         for creditor in self.app.config.creditors:
             looked += self._serve(creditor, now)
         if looked:
@@ -93,8 +96,12 @@ class Scheduler:
         return looked
 
     def _measure_queues(self) -> None:
-        """A channel whose queue is full is given nothing more for a while; the others go on."""
-        full = frozenset(name for name in self.app.config.channels if self.queues.waiting(name) >= ROOM)
+        """A channel whose queue is full is given nothing more for a while; the others go on. Once a tick."""
+        if self._measured:
+            return
+        self._measured = True
+        waiting = self.queues.waiting(*self.app.config.channels)
+        full = frozenset(name for name, messages in waiting.items() if messages >= ROOM)
         for channel in full - self._full:
             _log.warning("queue.full", channel=channel)
         self._full = full
@@ -109,6 +116,8 @@ class Scheduler:
 
     def _look_at(self, claims: Sequence[Claimed], now: datetime) -> None:
         """One look at each, repeated for those that others write to meanwhile."""
+        if claims:
+            self._measure_queues()
         for _ in range(TRIES):
             if not claims:
                 return
@@ -137,7 +146,7 @@ class Scheduler:
             return None
         at = claim.at if self.app.clock.rehearsal else now
         try:
-            outlook = self._outlook(seen, at)
+            outlook = self._put_off(self._outlook(seen, at), at)
             return _Look(claim, at, outlook, self._commit(seen, outlook, at))
         except Exception as error:
             return _Look(claim, at, Outlook((), seen.case), self._failure(seen, at, error))
@@ -152,6 +161,14 @@ class Scheduler:
             real=self.app.clock.real(),
             digest=self.app.config.digest,
         )
+
+    def _put_off(self, outlook: Outlook, at: datetime) -> Outlook:
+        """Behind a full queue, cases come back one after another: as fast as a queue may fill, not all at once."""
+        wait = outlook.wait
+        if wait is None or wait.reason != "queue_full" or wait.until is None:
+            return outlook
+        self._put_off_until = max(self._put_off_until, wait.until) + FULL_RECHECK / ROOM
+        return replace(outlook, wait=replace(wait, until=self._put_off_until))
 
     def _commit(self, seen: Seen, outlook: Outlook, at: datetime) -> Commit:
         if outlook.handed_over:
@@ -179,7 +196,7 @@ class Scheduler:
     def _skip(self) -> None:
         """In a rehearsal, let the clock jump to the next agenda entry once nothing is going on anywhere."""
         busy = self.app.cases.in_flight(self.app.config.creditors) or any(
-            self.queues.waiting(queue) for queue in (*self.app.config.channels, "reminders", "facts")
+            self.queues.waiting(*self.app.config.channels, REMINDERS, FACTS).values()
         )
         clock = self.app.clock
         if busy or not isinstance(clock, RehearsalClock) or clock.held():

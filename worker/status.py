@@ -46,7 +46,7 @@ def status(app: App) -> Status:
         next_look=due,
         lag=max(timedelta(), now - due) if due else timedelta(),
         in_flight=app.cases.in_flight(app.config.creditors),
-        queues={name: app.broker.waiting(name) for name in (REMINDERS, FACTS, *app.config.channels)},
+        queues=app.broker.waiting(REMINDERS, FACTS, *app.config.channels),
         uncertain=len(uncertain_attempts(app)),
         rejected=RejectedJobs(app.client).count(),
         tasks=len(tasks(app, app.config.creditors)),

@@ -144,7 +144,7 @@ class Quiet:
 
     def __call__(self) -> bool:
         app = self._app
-        busy = any(app.broker.waiting(queue) for queue in (REMINDERS, FACTS, *app.config.channels))
+        busy = any(app.broker.waiting(REMINDERS, FACTS, *app.config.channels).values())
         if busy or app.cases.in_flight(app.config.creditors):
             self._since = time.monotonic()
         return timedelta(seconds=time.monotonic() - self._since) > timedelta(seconds=0.6)

@@ -33,7 +33,7 @@ from worker.dunning.view import View, lines, opens_at, run_key, total, usable
 #: Holds that the rules place, and lift as soon as what they wait for has come.
 FOUND_BY_RULES = frozenset({"below_minimum", "unreachable", "no_job", "ladder_done", "approval_pending"})
 #: How soon a case is looked at again that is paused, or whose channel's queue is full.
-PAUSE_RECHECK, FULL_RECHECK = timedelta(minutes=5), timedelta(minutes=1)
+PAUSE_RECHECK, FULL_RECHECK = timedelta(minutes=5), timedelta(seconds=1)
 
 
 def decide(case: Case, strategy: Strategy, now: datetime, around: Around) -> Decision:

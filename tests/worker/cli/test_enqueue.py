@@ -65,7 +65,7 @@ def test_a_fact_is_committed_before_it_returns(relance: Relance) -> None:
 def test_the_queue_gets_reminders_on_request(relance: Relance, make_app: MakeApp) -> None:
     """With --queue reminders wait for the workers, as upstream's do; nothing is in the store yet."""
     relance.says("enqueue", "-", "--queue", stdin=line())
-    assert make_app().broker.waiting("reminders") == 1
+    assert make_app().broker.waiting("reminders") == {"reminders": 1}
     assert owed(relance) == []
 
 
