@@ -115,6 +115,16 @@ def test_the_limits_themselves_can_be_paid(amount: str) -> None:
     assert f"EUR{amount}" in lines(render("nudge", lines=[line]))
 
 
+def test_the_most_it_can_say_is_still_a_code_that_apps_accept() -> None:
+    """The longest of everything: version 13, that is 69 modules and a margin of 4 on either side, at most."""
+    creditor = Creditor(name="Œ" * 80, iban="MT84MALT011000012345MTLCAST001S", bic="MALTMTMTXXX")
+    line = invoice(number="W" * 139 + "é", amount=Decimal("999999999.99"), stated=Decimal("999999999.99"))
+    image = picture(code(render("nudge", lines=[line], creditor=creditor)))
+    (side,) = struct.unpack(">I", image.content[16:20])
+    assert side <= (69 + 2 * 4) * 8
+    assert read(image).text.endswith("W" * 139 + "e")
+
+
 def test_a_bank_that_is_not_named_leaves_its_line_empty() -> None:
     """Inside Europe the account says which bank it is."""
     assert lines(render("nudge", creditor=Creditor(bic=None)))[4:6] == ["", "Atelier Rivoire"]

@@ -242,6 +242,8 @@ def test_a_credit_note_is_deducted_in_sight() -> None:
     assert "Montant déduit : -234,50 €" in text
     assert "Total à régler : 2 234,50 €" in text
     assert "AV-1" not in text.partition("Référence à indiquer")[2].partition("\n")[0]
+    assert note.payment_url is not None
+    assert note.payment_url not in text
 
 
 def test_what_was_paid_already_is_not_asked_again() -> None:

@@ -189,7 +189,8 @@ def _signed(invoice: Invoice) -> Decimal:
 
 
 def _line(invoice: Invoice, currency: str, locale: Locale) -> Line:
-    part_paid = invoice.kind == "invoice" and invoice.outstanding < invoice.amount
+    credit = invoice.kind == "credit_note"
+    part_paid = not credit and invoice.outstanding < invoice.amount
     return Line(
         number=one_line(invoice.number),
         subject=one_line(invoice.subject),
@@ -197,8 +198,8 @@ def _line(invoice: Invoice, currency: str, locale: Locale) -> Line:
         due_on=Day(invoice.due_on, locale),
         amount=money(_signed(invoice), currency, locale),
         part_of=money(invoice.amount, currency, locale) if part_paid else "",
-        credit=invoice.kind == "credit_note",
-        payment_url=_link(invoice.payment_url),
+        credit=credit,
+        payment_url="" if credit else _link(invoice.payment_url),
         document_url=_link(invoice.document_url),
     )
 

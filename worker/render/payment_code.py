@@ -15,10 +15,9 @@ from anyascii import anyascii
 
 from channels.base import Attachment
 
-#: The guideline's limits: euros, characters, and what a QR code of version 13 holds at level M.
+#: The guideline's limits, in euros and in characters. Within them no code is larger than its version 13.
 _LEAST, _MOST = Decimal("0.01"), Decimal("999999999.99")
 _NAME, _REMITTANCE = 70, 140
-_BYTES = 331
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +50,7 @@ def payment_code(
         return None
     lines = ["BCD", "002", "1", "SCT", bic, _plain(name)[:_NAME].strip(), iban, f"EUR{amount:.2f}", "", ""]
     data = "\n".join([*lines, _plain(quote)[:_REMITTANCE].strip()])
-    return PaymentCode(f"pay.{reference.lower()}@relance", data) if len(data) <= _BYTES else None
+    return PaymentCode(f"pay.{reference.lower()}@relance", data)
 
 
 def picture(code: PaymentCode) -> Attachment:
