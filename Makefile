@@ -4,25 +4,35 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench check format lock clean
+.PHONY: help setup install demo test image bench check format lock clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "%-8s %s\n", $$1, $$2}'
 
 setup: .venv/.ready  ## Install everything into .venv, as pinned in the lock files
 
-.venv/.ready: requirements.lock tests/requirements.lock pyproject.toml
+.venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit("relance needs Python 3.11 or newer") if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
+
+.venv/.ready: requirements.lock tests/requirements.lock pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock --requirement tests/requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
+
+install: .venv/bin/python  ## Install into .venv what runs, without what tests it
+	sed -n '/^setuptools==/,/# via/p' tests/requirements.lock > .venv/build.lock
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock --requirement .venv/build.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 
 demo: setup  ## Watch unpaid invoices being chased, on throw-away servers and sandbox providers
 	@$(BIN)/relance demo
 
 test: setup  ## Run the whole suite on the embedded server
 	$(BIN)/python -m pytest
+
+image: setup  ## Run the Dockerfile's own steps in a folder, and send a job with what comes of them
+	$(BIN)/python -m pytest -n0 tests/deploy/image.py
 
 bench: setup  ## Measure speed and its price against plain dramatiq, the bare SDKs and Celery
 	$(BIN)/python -m tests.bench

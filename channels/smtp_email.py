@@ -55,7 +55,8 @@ def parse_url(value: str, source: str) -> Server:
         url = urlsplit(value)
         host, port = url.hostname or "", url.port
         query = parse_qs(url.query, strict_parsing=bool(url.query))
-        valid = url.scheme in ("smtp", "smtps") and host and not (set(query) - {"starttls"})
+        alone = not url.path.strip("/") and not url.fragment  # else a bare "/" or "#" has cut a password in two
+        valid = url.scheme in ("smtp", "smtps") and host and alone and not (set(query) - {"starttls"})
     except ValueError:
         valid = False
     if not valid:

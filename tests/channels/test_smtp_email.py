@@ -325,7 +325,18 @@ def test_the_url_says_how_to_connect(url: str, port: int, tls: str) -> None:
     assert (server.port, server.tls) == (port, tls)
 
 
-@pytest.mark.parametrize("url", ["relay", "http://relay.test", "smtp://", "smtp://u:hunter2@h:x", "smtp://h?tls=1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "relay",
+        "http://relay.test",
+        "smtp://",
+        "smtp://u:hunter2@h:x",
+        "smtp://h?tls=1",
+        "smtp://u:25/hunter2@h",
+        "smtp://u:25#hunter2@h",
+    ],
+)
 def test_a_url_that_cannot_work_is_refused_without_quoting_it(url: str) -> None:
     """The error names the variable; the URL may hold a password."""
     with pytest.raises(ConfigurationError, match="SMTP_URL") as caught:
