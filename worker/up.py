@@ -9,16 +9,25 @@ from worker.config.environment import environment
 from worker.embedded import Embedded, Urls
 from worker.processes import Supervisor, worker_groups
 
+#: Threads of a worker process.
+THREADS = 8
+
 
 def run_all(
-    environ: Mapping[str, str], stop: Event, *, at: datetime | None, speed: float | None, skip_idle: bool
+    environ: Mapping[str, str],
+    stop: Event,
+    *,
+    at: datetime | None,
+    speed: float | None,
+    skip_idle: bool,
+    processes: int,
 ) -> None:
     """Servers, scheduler, workers; until `stop` is set. The servers are started first and stopped last, gently."""
     if environment(environ).redis_url:
-        _run_children(environ, stop, at=at, speed=speed, skip_idle=skip_idle)
+        _run_children(environ, stop, at=at, speed=speed, skip_idle=skip_idle, processes=processes)
         return
     with Embedded(VAR) as urls:
-        _run_children(_with_servers(environ, urls), stop, at=at, speed=speed, skip_idle=skip_idle)
+        _run_children(_with_servers(environ, urls), stop, at=at, speed=speed, skip_idle=skip_idle, processes=processes)
 
 
 def _with_servers(environ: Mapping[str, str], urls: Urls) -> dict[str, str]:
@@ -26,23 +35,33 @@ def _with_servers(environ: Mapping[str, str], urls: Urls) -> dict[str, str]:
 
 
 def _run_children(
-    environ: Mapping[str, str], stop: Event, *, at: datetime | None, speed: float | None, skip_idle: bool
+    environ: Mapping[str, str],
+    stop: Event,
+    *,
+    at: datetime | None,
+    speed: float | None,
+    skip_idle: bool,
+    processes: int,
 ) -> None:
     app = App(environ, Rehearsal(at, speed))
     app.refuse_real_providers()  # here too: a child that refuses would only be started again
     commands: dict[str, tuple[str, ...]] = {"scheduler": ("scheduler", *(["--skip-idle"] if skip_idle else []))}
-    commands |= {name: ("worker", "--queues", ",".join(queues)) for name, queues in worker_groups(app).items()}
+    commands |= _workers(app, THREADS, processes)
     if app.environment.public_url:
         commands["web"] = ("web",)
     app.close()
     Supervisor(commands, environ).run(stop)
 
 
-def run_workers(app: App, stop: Event, *, threads: int) -> None:
-    """One child per group of queues. Raises ConfigurationError for real providers on a rehearsal's store."""
+def run_workers(app: App, stop: Event, *, threads: int, processes: int) -> None:
+    """So many children per group of queues. Raises ConfigurationError for real providers on a rehearsal's store."""
     app.refuse_real_providers()
-    commands = {
-        name: ("worker", "--threads", str(threads), "--queues", ",".join(queues))
+    Supervisor(_workers(app, threads, processes), app.environ).run(stop)
+
+
+def _workers(app: App, threads: int, processes: int) -> dict[str, tuple[str, ...]]:
+    return {
+        f"{name}-{number}" if number > 1 else name: ("worker", "--threads", str(threads), "--queues", ",".join(queues))
         for name, queues in worker_groups(app).items()
+        for number in range(1, processes + 1)
     }
-    Supervisor(commands, app.environ).run(stop)

@@ -293,13 +293,13 @@ class Whole(Workload):
 
 
 class Relance(Whole):
-    """`relance up` as it is: intake, scheduler and the channel's worker do a run; the other workers stand still."""
+    """`relance up`, with as many processes that send as the others have; the workers of other channels stand still."""
 
     name = "relance"
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage)
-        self.start(self.name, "worker.main", "up", **self.urls)
+        self.start(self.name, "worker.main", "up", "--processes", str(PROCESSES), **self.urls)
 
     def processes(self, channel: str) -> dict[str, list[int]]:
         """By what each does."""
@@ -312,7 +312,7 @@ class Relance(Whole):
         return {name: [pid for pid, line in lines.items() if mark in line] for name, mark in marks.items()}
 
     def troubles(self) -> Counter[str]:
-        """The warnings and errors in the log so far, by event; a full queue, for one, has cases wait for a minute."""
+        """The warnings and errors in the log so far, by event."""
         lines = self.programs[self.name].log.read_text().splitlines()
         found = (json.loads(line) for line in lines if line.startswith("{") and '"level": "info"' not in line)
         return Counter(line["event"] for line in found)

@@ -20,6 +20,7 @@ At = Annotated[
     ),
 ]
 Speed = Annotated[float | None, typer.Option("--speed", min=0.001, help="Rehearse: ladder seconds per real second.")]
+Processes = Annotated[int, typer.Option(min=1, help="Worker processes for each group of queues.")]
 SkipIdle = Annotated[
     bool, typer.Option("--skip-idle", help="In a rehearsal, jump over stretches without anything to do.")
 ]
@@ -31,7 +32,7 @@ def add_to(app: typer.Typer) -> None:
         app.command()(command)
 
 
-def up(at: At = None, speed: Speed = None, skip_idle: SkipIdle = False) -> None:
+def up(at: At = None, speed: Speed = None, skip_idle: SkipIdle = False, processes: Processes = 1) -> None:
     """Run everything here: scheduler and workers, and the embedded servers unless REDIS_URL is set."""
     import os
     from threading import Event
@@ -44,7 +45,7 @@ def up(at: At = None, speed: Speed = None, skip_idle: SkipIdle = False) -> None:
     stop_with_parent()
     stop = Event()
     _stop_on_signals(stop)
-    run_all(dict(os.environ), stop, at=at, speed=speed, skip_idle=skip_idle)
+    run_all(dict(os.environ), stop, at=at, speed=speed, skip_idle=skip_idle, processes=processes)
 
 
 def scheduler(at: At = None, speed: Speed = None, skip_idle: SkipIdle = False) -> None:
@@ -64,10 +65,11 @@ def worker(
         str | None, typer.Option(help="Only these, separated by commas. Default: a process for each group.")
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads per process.")] = 8,
+    processes: Processes = 1,
     at: At = None,
     speed: Speed = None,
 ) -> None:
-    """Run workers. With --queues this process works on them; without, one child per channel and one for jobs."""
+    """Run workers. With --queues this process works on them; without, children for each channel and for jobs."""
     from threading import Event
 
     from worker.processes import run_worker
@@ -77,7 +79,7 @@ def worker(
     app = _open(at, speed)
     _stop_on_signals(stop)
     if queues is None:
-        run_workers(app, stop, threads=threads)
+        run_workers(app, stop, threads=threads, processes=processes)
         return
     app.refuse_real_providers()
     run_worker(app, app.broker, queues.split(","), threads, stop)

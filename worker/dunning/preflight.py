@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from datetime import date, timedelta
+from functools import lru_cache
 
 from worker.dunning.model import ZERO, Case, Debtor, Invoice
 
@@ -79,6 +80,7 @@ def _defects(invoice: Invoice, debtor: Debtor, today: date) -> Iterator[str]:
         yield "buyer"
 
 
+@lru_cache(maxsize=4096)  # a case is decided several times within seconds
 def _is_placeholder(text: str) -> bool:
     """No letter and no digit but zero, or one of the words people fill a required field with."""
     letters = "".join(char for char in unicodedata.normalize("NFKD", text.casefold()) if char.isalnum())
