@@ -22,6 +22,7 @@ _NAMES: dict[str, dict[DebtorKind, str]] = {
     "fr": {"business": "Exemple SARL", "consumer": "Client Exemple", "public": "Commune d’Exemple"},
     "en": {"business": "Example Ltd", "consumer": "Example Customer", "public": "Example Council"},
 }
+_ADDRESSES = {"fr": ("2 rue de l’Exemple", "75000 Paris"), "en": ("2 Example Street", "75000 Paris")}
 _SUBJECTS = {"fr": "Prestation d’exemple", "en": "Example work"}
 
 
@@ -72,6 +73,7 @@ class Example:
             country=self.creditor.country,
             email=email,
             phone=phone,
+            address=_ADDRESSES[self._language],
         )
 
     def _invoices(self) -> Iterator[Invoice]:
