@@ -194,6 +194,8 @@ def _plain(value: str, *, lines: bool) -> str:
     value = unicodedata.normalize("NFC", value).strip()
     if any(mark in value for mark in _TEMPLATE_MARKS):
         raise ValueError("looks like a template")
+    if value.isprintable():
+        return value
     if any(character in _BIDI_CONTROLS for character in value):
         raise ValueError("changes the direction of writing")
     if any(_is_control(character) and not (lines and character == "\n") for character in value):

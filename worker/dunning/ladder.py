@@ -177,7 +177,7 @@ def _up_next(view: View) -> set[str]:
 
 def _nothing_left(view: View) -> Decision:
     future = [invoice.due_on for invoice in view.case.chased() if invoice.due_on >= view.today]
-    if view.anchor() is None and future:
+    if view.anchor is None and future:
         return _no_later(view, Wait("not_due", start_of_day(min(future) + timedelta(days=1), view.zone)))
     return PlaceHold(Hold(reason="ladder_done", since=view.now))
 
@@ -232,7 +232,7 @@ def _deadline(view: View, step: Step, anchor: str) -> date | None:
         return forward(view.today + timedelta(days=step.deadline), view.around.calendar)
     if step.pre_due or all(channel == "task" for channel in step.channels):
         return None
-    given = [run.deadline for run in view.runs() if run.deadline and anchor in (run.anchor, *run.covers)]
+    given = [run.deadline for run in view.runs if run.deadline and anchor in (run.anchor, *run.covers)]
     latest = max(given, default=view.today)
     return latest if latest > view.today else add_business_days(view.today, 3, view.around.calendar)
 
@@ -270,4 +270,4 @@ def _concerns(view: View, run: StepRun, step: Step) -> bool:
     invoice = view.case.invoice(run.anchor)
     if invoice is None or invoice not in view.case.chased():
         return False
-    return invoice.due_on >= view.today if step.pre_due else invoice == view.anchor()
+    return invoice.due_on >= view.today if step.pre_due else invoice == view.anchor

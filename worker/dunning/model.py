@@ -77,7 +77,8 @@ class Invoice:
 
         A payment may come back of which nobody told us that it had come in.
         """
-        left = self.stated - sum((move.amount for move in self.movements), ZERO)
+        moved = sum((move.amount for move in self.movements), ZERO) if self.movements else ZERO
+        left = self.stated - moved
         return max(ZERO, min(self.amount, left))
 
     @property

@@ -29,10 +29,10 @@ def candidates(view: View) -> list[Candidate]:
 
 def _claim_candidates(view: View) -> Iterable[Candidate]:
     """The next step after the due date, for the oldest overdue invoice."""
-    anchor = view.anchor() or _next_to_be_late(view)
+    anchor = view.anchor or _next_to_be_late(view)
     if anchor is None:
         return
-    steps = view.claims()
+    steps = view.claims
     place = _place(view, anchor, steps)
     if place >= len(steps):
         return
@@ -57,7 +57,7 @@ def _place(view: View, anchor: Invoice, steps: Sequence[Step]) -> int:
         return place
     index = {step.name: i for i, step in enumerate(steps)}
     giving = max((i for i, step in enumerate(steps[:place]) if step.deadline is not None), default=-1)
-    given = any(index[run.step] >= giving and _names(run, anchor) for run in view.runs())
+    given = any(index[run.step] >= giving and _names(run, anchor) for run in view.runs)
     return place if given or giving < 0 or _own(view, anchor) else giving
 
 
@@ -68,7 +68,7 @@ def _standing(view: View, anchor: Invoice, steps: Sequence[Step]) -> int:
     stood; a step that told of it is not taken again. An anchor that had steps of its own goes on behind them.
     """
     index = {step.name: i for i, step in enumerate(steps)}
-    runs = view.runs()
+    runs = view.runs
     if not runs:
         return -1
     old = index[runs[-1].step]
@@ -83,7 +83,7 @@ def _standing(view: View, anchor: Invoice, steps: Sequence[Step]) -> int:
 
 
 def _own(view: View, anchor: Invoice) -> list[StepRun]:
-    return [run for run in view.runs() if run.anchor == anchor.number]
+    return [run for run in view.runs if run.anchor == anchor.number]
 
 
 def _names(run: StepRun, invoice: Invoice) -> bool:
@@ -112,7 +112,7 @@ def _day(view: View, anchor: Invoice, step: Step) -> date:
     """The day of a claim step: the latest of what its `when` says, moved along if the ladder is late."""
     day = max(_origin(view, anchor, when) for when in step.when)
     day = max(day, anchor.due_on + timedelta(days=1))
-    before = next((run for run in reversed(view.runs()) if run.anchor == anchor.number), None)
+    before = next((run for run in reversed(view.runs) if run.anchor == anchor.number), None)
     if before is None:
         return day
     taken, offset = local_date(before.at, view.zone), _due_offset(step)
@@ -131,7 +131,7 @@ def _due_offset(step: Step) -> int | None:
 
 
 def _origin(view: View, anchor: Invoice, when: When) -> date:
-    runs = [run for run in view.runs() if _names(run, anchor)]
+    runs = [run for run in view.runs if _names(run, anchor)]
     base = anchor.due_on
     if when.origin != "due" and runs:
         base = local_date(runs[-1].at, view.zone)
@@ -142,7 +142,7 @@ def _origin(view: View, anchor: Invoice, when: When) -> date:
 
 def _courtesy_candidates(view: View) -> Iterable[Candidate]:
     """For each invoice not yet due, its next step before the due date."""
-    claimed = view.runs()  # an invoice already claimed, whose date upstream moved, gets no courtesy afterwards
+    claimed = view.runs  # an invoice already claimed, whose date upstream moved, gets no courtesy afterwards
     waiting = [i for i in view.case.chased() if i.due_on >= view.today and not any(_names(run, i) for run in claimed)]
     for invoice in waiting:
         step = _courtesy_step(view, invoice)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cached_property
 
 from worker.dunning.contact import cap_ends, local_date, next_open
 from worker.dunning.decision import Around
@@ -10,9 +11,9 @@ from worker.dunning.model import ZERO, Case, Invoice, StepRun
 from worker.dunning.strategy import Step, Strategy
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class View:
-    """A case and everything needed to read it, with the questions the rules ask."""
+    """A case and everything needed to read it, with the questions the rules ask; each is answered once."""
 
     case: Case
     strategy: Strategy
@@ -23,23 +24,26 @@ class View:
     def zone(self) -> str:
         return self.case.debtor.timezone
 
-    @property
+    @cached_property
     def today(self) -> date:
         return local_date(self.now, self.zone)
 
+    @cached_property
     def anchor(self) -> Invoice | None:
         """The oldest overdue invoice that may be chased; None while credit notes outweigh what is overdue."""
         overdue = [i for i in self.case.chased() if i.due_on < self.today]
         worth = sum((i.outstanding for i in overdue), ZERO) > credited(self.case)
         return overdue[0] if worth else None
 
+    @cached_property
     def claims(self) -> tuple[Step, ...]:
         """The steps after the due date."""
         return tuple(step for step in self.strategy.steps if not step.pre_due)
 
+    @cached_property
     def runs(self) -> list[StepRun]:
         """The runs of claim steps, as they were taken."""
-        names = {step.name for step in self.claims()}
+        names = {step.name for step in self.claims}
         return [run for run in self.case.runs if run.taken and run.step in names]
 
 
