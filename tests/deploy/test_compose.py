@@ -21,7 +21,7 @@ from tests.worker.programs import program, until
 from worker.embedded import Urls
 from worker.processes import STOP_WITHIN
 
-COMPOSE, SECRETS = ROOT / "docker-compose.yml", ROOT / "docker-compose.secrets.yml"
+COMPOSE, SECRETS = ROOT / "docker-compose.yml", ROOT / "config" / "docker-compose.secrets.yml"
 FILE: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}

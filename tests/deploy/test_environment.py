@@ -59,7 +59,7 @@ def written(name: str) -> set[str]:
 FILES = [
     "Dockerfile",
     "docker-compose.yml",
-    "docker-compose.secrets.yml",
+    "config/docker-compose.secrets.yml",
     *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "config/systemd").rglob("*.conf"))),
 ]
 
@@ -90,7 +90,9 @@ def test_compose_asks_for_no_secret() -> None:
     assert set(re.findall(r"[A-Z_]{5,}", told)) == set(asked)
 
 
-@pytest.mark.parametrize("name", ["docker-compose.secrets.yml", "config/systemd/relance-worker.service.d/secrets.conf"])
+@pytest.mark.parametrize(
+    "name", ["config/docker-compose.secrets.yml", "config/systemd/relance-worker.service.d/secrets.conf"]
+)
 def test_every_provider_secret_has_its_place(name: str) -> None:
     """Those who send are shown where each secret goes; the servers' URLs hold one only with a password."""
     assert written(name) == {key for key, secret in READ.items() if secret} - {"REDIS_URL", "BROKER_URL"}
