@@ -106,24 +106,31 @@ class Task:
 
 def tasks(app: App, creditors: Iterable[str]) -> list[Task]:
     """What is to be done, oldest first."""
-    found = []
+    found: list[Task] = []
     for creditor in creditors:
         entries = cast("dict[str, str]", app.client.hgetall(Keys(creditor).tasks))
-        for task_id, entry in entries.items():
-            fields = json.loads(entry)
-            found.append(Task(id=task_id, **{**fields, "at": datetime.fromisoformat(fields["at"])}))
+        found += [_task(task_id, entry) for task_id, entry in entries.items()]
     return sorted(found, key=lambda task: (task.at, task.id))
+
+
+def task_of(app: App, task_id: str) -> Task:
+    """What is to be done. Raises NotPossible for a task that is not on the list."""
+    entry = app.client.hget(Keys(task_id.partition("-")[0]).tasks, task_id)
+    if entry is None:
+        raise NotPossible(f"there is no task {task_id!r} (see `relance tasks list`)")
+    return _task(task_id, cast("str", entry))
+
+
+def _task(task_id: str, entry: str) -> Task:
+    fields = json.loads(entry)
+    return Task(id=task_id, **{**fields, "at": datetime.fromisoformat(fields["at"])})
 
 
 def finish_task(app: App, task_id: str, by: str) -> None:
     """It is done. Raises NotPossible for a task that is not on the list."""
-    case_id = task_id.rpartition(".")[0]
-    creditor = case_id.partition("-")[0]
     while True:
-        if not app.client.hexists(Keys(creditor).tasks, task_id):
-            raise NotPossible(f"there is no task {task_id!r} (see `relance tasks list`)")
-        stored = load(app, case_id)
-        commit = Commit(creditor)
+        stored = load(app, task_of(app, task_id).case)
+        commit = Commit(stored.case.creditor)
         commit.change(stored, [TaskDone(at=app.clock.now(), task=task_id, by=by)])
         commit.op("HDEL", commit.keys.tasks, task_id)
         try:

@@ -17,6 +17,7 @@ attempts = typer.Typer(help="Single tries at messages.", no_args_is_help=True)
 uncertain = typer.Typer(help="Messages that may have gone.", no_args_is_help=True)
 
 CaseId = Annotated[str, typer.Argument(metavar="CASE")]
+TaskId = Annotated[str, typer.Argument(metavar="TASK", help="As in `relance tasks list`.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -164,8 +165,20 @@ def tasks_list(
     print_table(("task", "since", "kind", "what"), rows, "There is nothing to do.")
 
 
+@tasks.command("show")
+def tasks_show(task: TaskId, as_json: Json = False) -> None:
+    """Print what is to be done, said or sent. It holds personal data."""
+    from worker import operations
+
+    found = operations.task_of(open_app(), task)
+    if as_json:
+        print_json(found)
+        return
+    typer.echo(f"{found.title}\n\n{found.text}")
+
+
 @tasks.command("done")
-def tasks_done(task: Annotated[str, typer.Argument(metavar="TASK")], by: By, as_json: Json = False) -> None:
+def tasks_done(task: TaskId, by: By, as_json: Json = False) -> None:
     """Say that a task is done."""
     from worker import operations
 

@@ -173,7 +173,8 @@ def test_whoever_acts_is_named(relance: Relance, rig: Rig, case: Case) -> None:
 
 
 def test_a_task_is_listed_until_it_is_done(relance: Relance, rig: Rig) -> None:
-    """The letter of the formal notice is a person's; done, it leaves the list, and the history says who did it."""
+    """The letter of the formal notice is a person's, who can read it; done, it leaves the list, and the history says
+    who did it."""
     case = at_formal_notice(rig)
     relance.says("approve", case.id, "formal_notice", *BY)
     rig.settle(case)
@@ -182,6 +183,8 @@ def test_a_task_is_listed_until_it_is_done(relance: Relance, rig: Rig) -> None:
     assert "Exemple SARL" in task["title"]
     assert task["text"]
     assert task["id"] in relance.says("tasks", "list")
+    assert relance.says("tasks", "show", task["id"]) == f"{task['title']}\n\n{task['text']}\n"
+    assert relance.json("tasks", "show", task["id"]) == task
     assert relance.says("tasks", "done", task["id"], *BY) == "done\n"
     assert relance.says("tasks", "list") == "There is nothing to do.\n"
     assert rig.kinds(case)[-1] == "TaskDone"
@@ -191,7 +194,8 @@ def test_a_task_is_listed_until_it_is_done(relance: Relance, rig: Rig) -> None:
 @pytest.mark.parametrize("wrong", ["", "x", "demo-zzz.1", "."])
 def test_a_task_nobody_opened_is_named(relance: Relance, wrong: str) -> None:
     """Exit code 1, and where the ids are."""
-    assert f"there is no task {wrong!r}" in relance.refuses("tasks", "done", *BY, "--", wrong)
+    for command in (("done", *BY), ("show",)):
+        assert f"there is no task {wrong!r}" in relance.refuses("tasks", *command, "--", wrong)
 
 
 # ---- uncertain attempts
