@@ -76,6 +76,15 @@ def test_the_day_to_pay_by_is_a_date(notice: str, locale: str) -> None:
         assert day.short in render(notice, "sms", of=case(kind, locale), lines=invoices(count)).text
 
 
+@pytest.mark.parametrize(("notice", "locale"), ALL)
+def test_without_a_day_to_pay_by_none_is_referred_to(notice: str, locale: str) -> None:
+    """A letter whose step gives no time of its own does not speak of "that date"."""
+    words = {"fr_FR": ("à cette date", "d’ici là", "dans ce délai"), "en_GB": ("by then", "before then")}[locale]
+    for kind in KINDS:
+        text = render(notice, of=case(kind, locale), deadline=None).text
+        assert [word for word in words if word in text] == [], kind
+
+
 @pytest.mark.parametrize("locale", LOCALES)
 def test_a_courtesy_names_the_due_date(locale: str) -> None:
     """Before the due date the day to pay by is the due date itself."""

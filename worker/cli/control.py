@@ -27,11 +27,12 @@ def add_to(app: typer.Typer) -> None:
 
 def check(as_json: Json = False) -> None:
     """Validate all configuration, cross references and templates; say who carries what, and what is not set."""
+    from worker.fields import LANGUAGES
     from worker.render.check import check as check_wording
     from worker.status import routes, without
 
     here = _here(as_json)
-    wording = check_wording(here.wordings, _notices(here.config), ("fr", "en"), here.config.creditors)
+    wording = check_wording(here.wordings, _notices(here.config), LANGUAGES, here.config.creditors)
     broken = [f"providers.{name}: cannot work: {says}" for name, says in here.providers.faults().items()]
     found, absent = routes(here.config, here.providers), without(here.environment, here.providers)
     if as_json:
