@@ -10,6 +10,7 @@ import re
 import sys
 import traceback
 from collections.abc import MutableMapping
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -61,13 +62,18 @@ def configure(*, pretty: bool | None = None, level: int = logging.INFO) -> None:
 
 
 class _Stderr:
-    """Writes a whole line at once to what is standard error at that moment."""
+    """Writes a whole line at once to what is standard error at that moment.
+
+    A line that nobody can read any more (a pipe that was closed, or is full) is dropped: it must never stop what is
+    being told, least of all between a provider's answer and its being stored.
+    """
 
     def __init__(self, *_: Any) -> None:
         pass
 
     def msg(self, line: str) -> None:
-        sys.stderr.write(line + "\n")
+        with suppress(OSError, ValueError):
+            sys.stderr.write(line + "\n")
 
     debug = info = warning = error = critical = msg
 

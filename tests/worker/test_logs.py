@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,8 +13,9 @@ import pytest
 from channels.sandbox.faults import Fault
 from channels.sandbox.sandbox import Sandbox
 from tests.conftest import ROOT
-from worker.embedded import Embedded
+from worker.embedded import Embedded, Urls
 
+from .programs import environment
 from .rehearsal import EXPECTED, SECRETS
 
 
@@ -78,3 +80,43 @@ def test_an_exception_is_told_by_its_place(log: str) -> None:
     failed = [line for line in parsed(log) if "trace" in line]
     assert failed
     assert all(line["error"] and line["trace"] for line in failed)
+
+
+_SEND = """
+import os, sys
+from tests.worker.rig import MORNING, Rig
+from worker.app import App, Rehearsal
+from worker.logs import configure
+
+configure()
+rig = Rig(App(rehearsal=Rehearsal(MORNING, 1)))
+case = rig.open()
+rig.reserve(case)
+read, write = os.pipe()
+os.dup2(write, 2)
+{fault}
+rig.deliver(case)
+print(*rig.kinds(case))
+"""
+FAULTS = {
+    "nobody reads": "os.close(read)",
+    "full": "os.set_blocking(2, False); os.write(2, bytes(10**6))",
+    "closed": "sys.stderr.close()",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_line_that_cannot_be_written_stops_no_send(fault: str, store: Urls, tmp_path: Path) -> None:
+    """The provider has answered, and its answer cannot be logged: it is stored all the same, never left uncertain."""
+    variables = environment(REDIS_URL=store.redis_url, BROKER_URL=store.broker_url, PYTHONUNBUFFERED="")
+    code = _SEND.replace("{fault}", FAULTS[fault])
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=variables,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.stdout.split()[-1:] == ["AttemptAccepted"], done.stderr[-2000:]
