@@ -14,13 +14,13 @@ from typing import Any, cast
 import dramatiq
 import redis
 from dramatiq.brokers.redis import RedisBroker, _RedisConsumer
-from dramatiq.common import current_millis
+from dramatiq.common import current_millis, q_name
 from dramatiq.encoder import JSONEncoder
 from dramatiq.errors import ConnectionClosed, DecodeError
 from dramatiq.middleware import CurrentMessage, Middleware
 
 from worker.rejected import RejectedJobs
-from worker.store import Script, connect, until_it_answers
+from worker.store import Script, away, connect, until_it_answers
 
 #: A worker that has not been heard of for so long is dead; its messages go back to their queues.
 HEARTBEAT_MS = 15_000
@@ -70,6 +70,8 @@ class _Consumer(_RedisConsumer):
         self._fetched: set[str] = set()
         self._room = Event()
         self._in_hand = broker.in_hand.setdefault(queue_name, set())
+        if queue_name != q_name(queue_name):  # delayed: dramatiq holds these itself, and forgot them with its consumer
+            self._in_hand.clear()
         with _closing_connections():
             self._take_back()
 
@@ -171,10 +173,16 @@ def _same(stored: bytes, data: bytes) -> bool:
 
 @contextmanager
 def _closing_connections() -> Iterator[None]:
-    """What redis-py says of a lost connection, in dramatiq's word for it: it starts over with a new consumer."""
+    """What redis-py says of a lost connection, in dramatiq's word for it: it starts over with a new consumer.
+
+    A server that refuses for now (full, read-only, without its replicas) is as good as lost: what dramatiq hears of in
+    other words it does not repeat, and a consumer that cannot hand back what it fetched ends for good.
+    """
     try:
         yield
-    except (redis.ConnectionError, redis.TimeoutError) as error:
+    except redis.RedisError as error:
+        if not away(error):
+            raise
         raise ConnectionClosed(error) from None
 
 

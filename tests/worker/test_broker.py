@@ -13,8 +13,10 @@ from typing import Any
 import dramatiq
 import pytest
 import structlog
+from dramatiq.errors import ConnectionClosed
 
 from tests.conftest import MakeApp
+from worker.actors import declare
 from worker.app import App
 from worker.commit import Keys
 from worker.embedded import Urls
@@ -285,3 +287,42 @@ def test_a_payment_is_not_lost_while_the_store_refuses_to_write(app: App) -> Non
     assert stored is not None
     assert stored.case.owed() == 0
     assert app.broker.rejected.count() == 0
+
+
+@contextmanager
+def refusing(app: App) -> Iterator[None]:
+    """The queue's server refuses to write: it has lost its replicas."""
+    app.broker.client.config_set("min-replicas-to-write", 1)
+    try:
+        yield
+    finally:
+        app.broker.client.config_set("min-replicas-to-write", 0)
+
+
+def test_while_the_queue_refuses_to_write_dramatiq_is_told_that_it_is_away(app: App) -> None:
+    """Any other exception ends its consumer for good, and an acknowledgement that failed so is never repeated."""
+    declare(app, app.broker)
+    for job_id in ("j-1", "j-2"):
+        app.broker.enqueue(message(kwargs={"job": reminder(job_id=job_id)}))
+    consumer = app.broker.consume("reminders", prefetch=4, timeout=100)
+    done = next(consumer)
+    assert done
+    with refusing(app):
+        for work in (lambda: consumer.ack(done), lambda: next(app.broker.consume("reminders")), consumer.close):
+            with pytest.raises(ConnectionClosed):
+                work()  # type: ignore[no-untyped-call]
+    consumer.ack(done)
+    consumer.close()
+    assert app.broker.client.llen("dramatiq:reminders") == 1
+    assert app.broker.waiting("reminders") == {"reminders": 1}
+
+
+def test_a_delayed_message_survives_its_consumer(app: App) -> None:
+    """dramatiq forgets what it was holding back when it loses the connection: the next consumer has it again."""
+    declare(app, app.broker)
+    app.broker.enqueue(message(), delay=60_000)
+    held_back = next(app.broker.consume("reminders.DQ"))
+    again = next(app.broker.consume("reminders.DQ"))
+    assert held_back
+    assert again
+    assert again.message_id == held_back.message_id
