@@ -23,15 +23,21 @@ AWAY = (
     redis.exceptions.ReadOnlyError,
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.NoPermissionError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.MasterDownError,
+    redis.exceptions.TryAgainError,
     NoScriptError,
 )
 #: The same, said by servers in words that redis-py has no class for.
-_REFUSALS = ("NOREPLICAS", "MISCONF", "BUSY", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN", "UNKILLABLE")
+_REFUSALS = ("NOREPLICAS", "MISCONF", "BUSY", "UNKILLABLE")
+#: What redis-py puts before those words, and the whole command before that, where it was one of a pipeline.
+_BEFORE_IT = " of pipeline caused error: "
 
 
 def away(error: BaseException) -> bool:
     """Will the same request succeed once the store is well again? What is wrong with the request itself never will."""
-    return isinstance(error, AWAY) or (isinstance(error, redis.ResponseError) and str(error).startswith(_REFUSALS))
+    said = str(error).rpartition(_BEFORE_IT)[2]
+    return isinstance(error, AWAY) or (isinstance(error, redis.ResponseError) and said.startswith(_REFUSALS))
 
 
 def check_url(url: str, source: str) -> None:

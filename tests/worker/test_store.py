@@ -1,13 +1,20 @@
 """Where the store and the queue are, by their URLs; a URL may hold a password."""
 
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from threading import Thread
+
 import pytest
 import redis
 
 from channels.base import ConfigurationError
 from tests.conftest import MakeApp
+from worker.app import App
 from worker.config import environment
 from worker.embedded import Urls
-from worker.store import check_url, next_database
+from worker.store import away, check_url, next_database
+
+from .programs import until
 
 GOOD = {
     "redis://store": "redis://store/1",
@@ -79,3 +86,66 @@ def test_what_holds_a_password_does_not_show_it() -> None:
     url = "redis://:s3cret@store"
     found = environment({"REDIS_URL": url, "BROKER_URL": url})
     assert "s3cret" not in f"{found!r}{Urls(url, url)!r}"
+
+
+@pytest.fixture
+def app(make_app: MakeApp) -> App:
+    """An app on an empty store."""
+    return make_app()
+
+
+@pytest.fixture
+def stuck(app: App, store: Urls) -> Iterator[None]:
+    """A server on which somebody's script does not end: it answers everybody else that it is busy."""
+    with redis.Redis.from_url(store.redis_url) as client, redis.Redis.from_url(store.redis_url) as other:
+        client.config_set("busy-reply-threshold", 1)
+        loop = Thread(target=lambda: suppress_killed(other))
+        loop.start()
+        until(lambda: is_busy(client))
+        yield
+        client.script_kill()
+        loop.join(10)
+        client.config_set("busy-reply-threshold", 5000)
+
+
+def suppress_killed(client: redis.Redis) -> None:
+    """Run a script until it is killed."""
+    with suppress(redis.ResponseError):
+        client.eval("while true do end", 0)
+
+
+def is_busy(client: redis.Redis) -> bool:
+    """Does it say so?"""
+    try:
+        client.ping()
+    except redis.ResponseError as error:
+        return str(error).startswith("BUSY")
+    return False
+
+
+@pytest.fixture
+def orphaned(app: App) -> Iterator[None]:
+    """A replica that has never seen its primary, and says so."""
+    app.client.config_set("replica-serve-stale-data", "no")
+    app.client.replicaof("127.0.0.1", "1")
+    yield
+    app.client.replicaof("no", "one")
+    app.client.config_set("replica-serve-stale-data", "yes")
+
+
+@pytest.mark.parametrize("trouble", ["stuck", "orphaned"])
+def test_a_store_that_refuses_to_be_read_is_waited_for_whoever_asks(
+    app: App, trouble: str, request: pytest.FixtureRequest
+) -> None:
+    """In a pipeline the server's words come behind redis-py's own: they are understood there too."""
+    request.getfixturevalue(trouble)
+    cases = app.cases
+    asks: tuple[Callable[[], object], ...] = (
+        lambda: cases.known("demo", ["F-1"]),
+        lambda: cases.see("demo-x"),
+        lambda: cases.load("demo-x"),
+    )
+    for ask in asks:
+        with pytest.raises(redis.ResponseError) as caught:
+            ask()
+        assert away(caught.value)
