@@ -1,6 +1,7 @@
 """A wrong invoice from the job to upstream's ear: taken, held, told, corrected or let pass."""
 
 import json
+from datetime import datetime
 from typing import Any, cast
 
 import pytest
@@ -12,7 +13,7 @@ from worker.explain import explain
 from worker.watch import Board, entries
 
 from .payloads import fact, reminder
-from .rig import ENQUEUED, MORNING, NUMBER, Rig, invoice, stated
+from .rig import ENQUEUED, MORNING, NUMBER, PARIS, Rig, invoice, stated
 
 
 @pytest.fixture
@@ -131,3 +132,17 @@ def test_closing_the_sound_one_does_not_end_the_case_of_a_wrong_one(rig: Rig) ->
         rig.take(closed, ENQUEUED.replace(hour=20))
         rig.settle(case)
     assert rig.case(case.id).ended
+
+
+def test_a_date_that_is_corrected_but_still_to_come_is_waited_for_anew(rig: Rig) -> None:
+    """Dated a year ahead by mistake, then in two weeks: the case is looked at in two weeks, not in a year."""
+    dates = {"invoices__0__issued_on": "2027-04-15", "invoices__0__due_on": "2027-04-20"}
+    case = rig.open(**dates)
+    rig.settle(case)
+    assert rig.next_look(case) == datetime(2027, 4, 14, tzinfo=PARIS)
+    rig.take(stated(12, "1200.50", **{name: date.replace("2027", "2026") for name, date in dates.items()}))
+    rig.settle(case)
+    assert rig.next_look(case) == datetime(2026, 4, 14, tzinfo=PARIS)
+    rig.jump(datetime(2026, 4, 14, 9, tzinfo=PARIS))
+    rig.settle(case)
+    assert rig.case(case.id).holds == ()

@@ -82,20 +82,20 @@ def _check_invoices(view: View) -> HoldInvoices | None:
     What somebody else placed stays as it is: they know more than we can see.
     """
     holds = {hold.invoice: hold for hold in view.case.holds if hold.reason == "invoice_defect" and hold.invoice}
-    wrong = list(wrong_invoices(view.case, view.today))
-    placed = tuple(
-        _defect(view, invoice, found)
-        for invoice, found in wrong
-        if invoice.number not in holds or holds[invoice.number].defects not in ((), found)
-    )
-    numbers = {invoice.number for invoice, _ in wrong}
-    lifted = tuple(hold for number, hold in holds.items() if hold.defects and number not in numbers)
+    wrong = {invoice.number: _defect(view, invoice, found) for invoice, found in wrong_invoices(view.case, view.today)}
+    placed = tuple(hold for number, hold in wrong.items() if _is_news(hold, holds.get(number)))
+    lifted = tuple(hold for number, hold in holds.items() if hold.defects and number not in wrong)
     return HoldInvoices(placed, lifted) if placed or lifted else None
 
 
 def _defect(view: View, invoice: Invoice, found: tuple[str, ...]) -> Hold:
     until = start_of_day(fit_from(invoice), view.zone) if found == ("issued_in_future",) else None
     return Hold(reason="invoice_defect", since=view.now, until=until, invoice=invoice.number, note=", ".join(found))
+
+
+def _is_news(hold: Hold, known: Hold | None) -> bool:
+    """Nothing holds the invoice yet, or the check itself did and finds something else by now, or another end to it."""
+    return known is None or (bool(known.defects) and (known.note, known.until) != (hold.note, hold.until))
 
 
 def _corrections_to_come(case: Case) -> bool:
