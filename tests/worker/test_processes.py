@@ -69,6 +69,13 @@ def test_a_worker_without_queues_runs_a_child_for_each_group(store: Urls, tmp_pa
     assert len(worker.lines("worker.stopped")) == 5
 
 
+def test_processes_of_one_group_are_started_one_by_one(tmp_path: Path) -> None:
+    """`--processes` belongs to the parent of all groups: beside `--queues` it is refused, not passed over."""
+    refused = run(tmp_path, "worker", "--queues", "email", "--processes", "2", COLUMNS="200")
+    assert refused.returncode == 2
+    assert "with --queues there is one process" in refused.stderr
+
+
 # ---- a rehearsal never reaches people
 
 

@@ -75,6 +75,8 @@ def worker(
     from worker.processes import run_worker
     from worker.up import run_workers
 
+    if queues is not None and processes > 1:
+        raise typer.BadParameter("with --queues there is one process, this one: start the command again for another")
     stop = Event()
     app = _open(at, speed)
     _stop_on_signals(stop)
