@@ -42,7 +42,7 @@ def test_the_b2b_ladder_is_the_recommended_one(shipped: Config) -> None:
         ("second_reminder", "due +15", "email+sms+task"),
         ("second_call", "due +20", "voice"),
         ("human_call", "due +23", "task"),
-        ("formal_notice", "due +25, previous_deadline +1", "email+task"),
+        ("formal_notice", "due +25, previous +2, previous_deadline +1", "email+task"),
         ("last_word", "previous_deadline +3b", "email+task"),
         ("handover", "due +45, previous_deadline +1", ""),
     ]

@@ -1,6 +1,6 @@
 """What a ladder would do, day by day: the shipped strategies on one example."""
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
@@ -65,3 +65,10 @@ def test_every_step_of_every_strategy_is_reached(shipped: Config) -> None:
     for name, strategy in shipped.strategies.items():
         steps = [rung.step for rung in example(shipped, name, due_on=DUE, amount=Decimal(5000))]
         assert steps == [step.name for step in strategy.steps]
+
+
+def test_who_is_called_is_not_given_formal_notice_the_same_day(shipped: Config) -> None:
+    """Whatever holidays and gaps push together: two days at least to do as was agreed on the phone."""
+    for due_on in (date(2026, 1, 1) + timedelta(days=count) for count in range(0, 365, 11)):
+        on = {rung.step: rung.on for rung in example(shipped, "b2b", due_on=due_on, amount=Decimal(1200))}
+        assert on["formal_notice"] - on["human_call"] >= timedelta(days=2), due_on

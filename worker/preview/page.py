@@ -90,7 +90,9 @@ def shown(message: Message) -> str:
 def waits_for(step: Step) -> str:
     """Its day, in words: "25 days after the due date and 1 day after the last deadline, whichever is later"."""
     days = [_day(when) for when in step.when]
-    return days[0] if len(days) == 1 else f"{' and '.join(days)}, whichever is later"
+    if len(days) == 1:
+        return days[0]
+    return f"{', '.join(days[:-1])} and {days[-1]}, whichever is {'later' if len(days) == 2 else 'latest'}"
 
 
 def _day(when: When) -> str:
