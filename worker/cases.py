@@ -112,21 +112,16 @@ class Cases:
         if durable:
             _check_durable(answers[1])
 
-    def commit_each(self, commits: Sequence[Commit]) -> list[Conflict | Refused | None]:
-        """Do them one by one, in one round trip; what became of each (None: done).
-
-        Raises the first redis error there was, once it is logged what was done all the same.
-        """
+    def commit_each(self, commits: Sequence[Commit]) -> list[Conflict | Refused | redis.RedisError | None]:
+        """Do them one by one, in one round trip; what became of each (None: done). Raises redis errors of them all."""
         answers = self._ask(commits) if commits else []
         if any(isinstance(answer, redis.exceptions.NoScriptError) for answer in answers):
             self._commit.load()
             answers = self._ask(commits)
-        errors = [answer for answer in answers if isinstance(answer, Exception)]
         pairs = zip(answers, commits, strict=True)
-        refusals = [_refusal(answer, commit) for answer, commit in pairs if not isinstance(answer, Exception)]
-        if errors:
-            raise errors[0]
-        return refusals
+        return [
+            answer if isinstance(answer, redis.RedisError) else _refusal(answer, commit) for answer, commit in pairs
+        ]
 
     def _ask(self, commits: Sequence[Commit], *, durable: bool = False) -> list[Any]:
         """The script's answer to each, as it came; then that of `WAITAOF`. By digest, so that it is one round trip."""

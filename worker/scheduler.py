@@ -129,11 +129,24 @@ class Scheduler:
         """One look at each, in two round trips for all; returns those that others wrote to meanwhile."""
         found = self.app.cases.see_each([claim.case_id for claim in claims])
         looks = [look for claim, seen in zip(claims, found, strict=True) if (look := self._look(claim, seen, now))]
-        refusals = self.app.cases.commit_each([look.commit for look in looks])
-        for look, refusal in zip(looks, refusals, strict=True):
-            if refusal is None:
+        answers = self.app.cases.commit_each([look.commit for look in looks])
+        again, store_away = [], None
+        for look, answer in zip(looks, answers, strict=True):
+            if answer is None:
                 self._carry_out(look)
-        return [look.claim for look, refusal in zip(looks, refusals, strict=True) if refusal]
+            elif not isinstance(answer, redis.RedisError):
+                again.append(look.claim)
+            elif away(answer):
+                store_away = answer
+            else:
+                self._set_aside(look.claim, type(answer).__name__)
+        if store_away:
+            raise store_away
+        return again
+
+    def _set_aside(self, claim: Claimed, error: str) -> None:
+        _log.error("case.unreadable", case=claim.case_id, error=error)
+        self.app.cases.set_aside(claim.case_id, self.app.clock.real() + SET_ASIDE)
 
     def _look(self, claim: Claimed, seen: Seen | UnreadableCase | None, now: datetime) -> _Look | None:
         """One look at one case, at the time its agenda entry bears where the clock runs faster than we do."""
@@ -141,8 +154,7 @@ class Scheduler:
             _log.error("case.missing", case=claim.case_id)
             return None
         if isinstance(seen, UnreadableCase):
-            _log.error("case.unreadable", case=claim.case_id, error=str(seen))
-            self.app.cases.set_aside(claim.case_id, self.app.clock.real() + SET_ASIDE)
+            self._set_aside(claim, str(seen))
             return None
         at = claim.at if self.app.clock.rehearsal else now
         try:

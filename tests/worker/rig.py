@@ -92,7 +92,7 @@ class HookedCases(Cases):
         self._let_others_go_first()
         super().commit(commit, durable=durable)
 
-    def commit_each(self, commits: Sequence[Commit]) -> list[Conflict | Refused | None]:
+    def commit_each(self, commits: Sequence[Commit]) -> list[Conflict | Refused | redis.RedisError | None]:
         """The same for several."""
         self._let_others_go_first()
         return super().commit_each(commits)

@@ -122,6 +122,20 @@ def test_a_snapshot_that_cannot_be_read_stops_nobody_else(rig: Rig) -> None:
     assert moment(float(score)) - rig.app.clock.real() > timedelta(minutes=9)
 
 
+def test_a_case_that_cannot_be_written_stops_nobody_else(rig: Rig) -> None:
+    """Something else stands where its history should be: it is set aside and named; its neighbour gets its message."""
+    broken, healthy = many(rig, 2)
+    rig.app.client.delete(Keys("demo").history(broken.id))
+    rig.app.client.hset(Keys("demo").history(broken.id), "no", "list")
+    with structlog.testing.capture_logs() as logged:
+        assert rig.tick() == 2
+    assert [line["case"] for line in logged if line["event"] == "case.unreadable"] == [broken.id]
+    assert rig.kinds(healthy)[-1] == "AttemptReserved"
+    assert rig.app.broker.waiting("email") == {"email": 1}
+    score = rig.app.client.zscore(Keys("demo").in_flight, broken.id)
+    assert moment(float(str(score))) - rig.app.clock.real() > timedelta(minutes=9)
+
+
 def test_a_case_that_fails_for_good_is_held_and_left_alone(rig: Rig) -> None:
     """Its strategy was removed: three looks, then a hold, and no fourth look by itself."""
     (case,) = many(rig, 1)
