@@ -26,8 +26,8 @@ SQUEEZED_COMPANY = """
 2026-05-15 second_reminder email sms task
 2026-05-20 second_call voice
 2026-05-26 human_call task
-2026-05-27 formal_notice email task
-2026-06-09 last_word email task
+2026-05-28 formal_notice email task
+2026-06-10 last_word email task
 2026-06-16 handover handed over
 """  # 1 May, 14 May and 25 May are holidays; the second reminder's deadline moves from the 23rd to the 26th
 
@@ -69,7 +69,7 @@ def test_a_silent_company_climbs_from_courtesy_to_the_lawyer() -> None:
 def test_the_holidays_of_may_squeeze_the_steps_but_never_below_the_gap() -> None:
     """Due on 30 April 2026: D+1 falls on 4 May, D+5 on 5 May; three days are kept, and deadlines avoid holidays."""
     story = Story(B2B, at("2026-04-01")).open(invoice("F1", "2026-04-30", "1234.56"))
-    assert climbed(story, ("2026-05-27", "formal_notice"), ("2026-06-16", "handover")) == lines(SQUEEZED_COMPANY)
+    assert climbed(story, ("2026-05-28", "formal_notice"), ("2026-06-16", "handover")) == lines(SQUEEZED_COMPANY)
     deadlines = {run.step: run.deadline.isoformat() for run in story.case.runs if run.deadline}
     assert deadlines == {
         "first_reminder": "2026-05-11",
@@ -77,7 +77,7 @@ def test_the_holidays_of_may_squeeze_the_steps_but_never_below_the_gap() -> None
         "call": "2026-05-15",  # that day has come, so three more for the bank, Ascension not counted
         "second_reminder": "2026-05-26",
         "second_call": "2026-05-26",
-        "formal_notice": "2026-06-04",
+        "formal_notice": "2026-06-05",
         "last_word": "2026-06-15",
     }
 
