@@ -1,12 +1,13 @@
 """`relance up` and `relance worker`: which children there are."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from threading import Event
 
 from worker.app import VAR, App, Rehearsal
 from worker.config.environment import environment
-from worker.embedded import Embedded, Urls
+from worker.embedded import Embedded
 from worker.processes import Supervisor, worker_groups
 
 #: Threads of a worker process.
@@ -23,34 +24,25 @@ def run_all(
     processes: int,
 ) -> None:
     """Servers, scheduler, workers; until `stop` is set. The servers are started first and stopped last, gently."""
+    with _servers(environ) as variables:
+        app = App(variables, Rehearsal(at, speed))
+        app.refuse_real_providers()  # here too: a child that refuses would only be started again
+        commands: dict[str, tuple[str, ...]] = {"scheduler": ("scheduler", *(["--skip-idle"] if skip_idle else []))}
+        commands |= _workers(app, THREADS, processes)
+        if app.environment.public_url:
+            commands["web"] = ("web",)
+        app.close()
+        Supervisor(commands, variables).run(stop)
+
+
+@contextmanager
+def _servers(environ: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+    """The environment, with the embedded servers in it as long as this lasts where it names none."""
     if environment(environ).redis_url:
-        _run_children(environ, stop, at=at, speed=speed, skip_idle=skip_idle, processes=processes)
+        yield environ
         return
     with Embedded(VAR) as urls:
-        _run_children(_with_servers(environ, urls), stop, at=at, speed=speed, skip_idle=skip_idle, processes=processes)
-
-
-def _with_servers(environ: Mapping[str, str], urls: Urls) -> dict[str, str]:
-    return {**environ, "REDIS_URL": urls.redis_url, "BROKER_URL": urls.broker_url}
-
-
-def _run_children(
-    environ: Mapping[str, str],
-    stop: Event,
-    *,
-    at: datetime | None,
-    speed: float | None,
-    skip_idle: bool,
-    processes: int,
-) -> None:
-    app = App(environ, Rehearsal(at, speed))
-    app.refuse_real_providers()  # here too: a child that refuses would only be started again
-    commands: dict[str, tuple[str, ...]] = {"scheduler": ("scheduler", *(["--skip-idle"] if skip_idle else []))}
-    commands |= _workers(app, THREADS, processes)
-    if app.environment.public_url:
-        commands["web"] = ("web",)
-    app.close()
-    Supervisor(commands, environ).run(stop)
+        yield {**environ, "REDIS_URL": urls.redis_url, "BROKER_URL": urls.broker_url}
 
 
 def run_workers(app: App, stop: Event, *, threads: int, processes: int) -> None:

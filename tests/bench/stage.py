@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import certifi
 import redis
 
 from tests.bench import machine
-from tests.bench.certificate import write_certificate
+from tests.certificate import write_certificate
 from worker.embedded import Embedded, Urls
 
 ROOT = Path(__file__).parents[2]
@@ -132,7 +133,9 @@ class Stage:
 def stage(folder: Path) -> Iterator[Stage]:
     """Servers and provider for as long as this lasts, in an empty folder with a short path."""
     with ExitStack() as stack:
-        write_certificate(folder / "pair.pem", folder / "bundle.pem")
+        public = write_certificate(folder / "pair.pem")
+        # The usual authorities stay in it: reading all of them is what a new TLS context costs in production too.
+        (folder / "bundle.pem").write_bytes(Path(certifi.where()).read_bytes() + public)
         write_config(folder / "config")
         urls = stack.enter_context(Embedded(folder / "servers"))
         provider = Provider(folder / "pair.pem")

@@ -1,20 +1,16 @@
 """The same promises under TLS, as the providers are really called, with a certificate made for the test."""
 
-import ipaddress
 import socket
 import ssl
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from channels.base import Accepted, ChannelError, Unavailable, Uncertain
+from tests.certificate import write_certificate
 from tests.channels.peers import peer, read_request, trickle
 from tests.channels.samples import EMAIL, SMS, twilio
 from tests.channels.test_smtp_email import WELL, smtp
@@ -22,27 +18,10 @@ from tests.channels.test_smtp_email import WELL, smtp
 CREATED = b'HTTP/1.1 201 Created\r\nContent-Length: 14\r\n\r\n{"sid": "SM1"}'
 
 
-def certificate(path: Path) -> None:
-    """Writes a key and a certificate for 127.0.0.1 that vouches for itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "relance test")])
-    now = datetime.now(UTC)
-    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
-    builder = builder.add_extension(
-        x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
-    )
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    secret = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(secret + builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-
-
 @pytest.fixture
 def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     """A server's side of TLS, whose certificate OpenSSL is told to trust, as an operator would tell it."""
-    certificate(tmp_path / "pair.pem")
+    write_certificate(tmp_path / "pair.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "pair.pem"))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(tmp_path / "pair.pem")
