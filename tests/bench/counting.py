@@ -86,19 +86,22 @@ def _asker(frame: FrameType | None) -> str:
 
 
 def count(counts: Counts) -> None:
-    """Have every connection of this process counted."""
+    """Have every connection of this process counted.
+
+    The three methods are replaced on purpose: what is counted is the production code as it stands, which has no hook.
+    """
     send = redis.connection.AbstractConnection.send_packed_command
 
     def counted(self: Any, command: Any, *args: Any, **kwargs: Any) -> Any:
         counts.add(_name(self))
-        return send(self, command, *args, **kwargs)  # type: ignore[no-untyped-call]
+        return send(self, command, *args, **kwargs)  # type: ignore[no-untyped-call]  # redis-py has no types there
 
     redis.connection.AbstractConnection.send_packed_command = counted  # type: ignore[method-assign]
     Scheduler.tick = counts.judged(Scheduler.tick)  # type: ignore[method-assign]
     dispatch = RedisBroker._dispatch
 
     def dispatched(self: RedisBroker, command: str) -> Callable[..., Any]:
-        work: Callable[..., Any] = dispatch(self, command)  # type: ignore[no-untyped-call]
+        work: Callable[..., Any] = dispatch(self, command)  # type: ignore[no-untyped-call]  # nor has dramatiq
         return counts.judged(work) if command == "fetch" else work
 
     RedisBroker._dispatch = dispatched  # type: ignore[method-assign]

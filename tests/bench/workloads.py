@@ -2,6 +2,7 @@
 
 import json
 import time
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -54,7 +55,7 @@ class Run:
         return self.jobs / self.seconds
 
 
-class Workload:
+class Workload(ABC):
     """Jobs that can be enqueued, and the processes that do them."""
 
     name: str
@@ -85,13 +86,13 @@ class Workload:
         """Debtors nobody has used before, all with numbers of their own."""
         return self.stage.debtors.take(jobs)
 
+    @abstractmethod
     def enqueue(self, channel: str, numbers: Sequence[int]) -> None:
         """Put one job for each debtor into the queue."""
-        raise NotImplementedError
 
+    @abstractmethod
     def finished(self, channel: str, jobs: int) -> bool:
         """Are all done?"""
-        raise NotImplementedError
 
     def clear(self) -> None:
         """Before a run: forget what was done."""

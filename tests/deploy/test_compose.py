@@ -30,8 +30,9 @@ SERVERS = {name: service for name, service in SERVICES.items() if "build" not in
 
 def size(text: str) -> int:
     """Bytes, as compose and Valkey write them alike."""
-    number, unit = re.fullmatch(r"(\d+)(g|m|gb|mb)", text).groups()  # type: ignore[union-attr]
-    return int(number) * {"g": 1 << 30, "m": 1 << 20}[unit[0]]
+    found = re.fullmatch(r"(\d+)(g|m|gb|mb)", text)
+    assert found, f"{text!r} is not a size"
+    return int(found[1]) * {"g": 1 << 30, "m": 1 << 20}[found[2][0]]
 
 
 def settings(server: str) -> dict[str, str]:

@@ -350,8 +350,9 @@ def test_the_clause_speaks_of_the_amount_asked_for(locale: str, country: str) ->
         "fr_FR": ("le montant demandé", "le total ci-dessus"),
         "en_GB": ("the amount asked for", "total above"),
     }[locale]
-    for notice, kind in product(LEGAL, ("business", "public")):
-        text = render(notice, of=case(kind, locale), creditor=Creditor(country=country)).text.lower()  # type: ignore[arg-type]
+    owing: tuple[DebtorKind, ...] = ("business", "public")
+    for notice, kind in product(LEGAL, owing):
+        text = render(notice, of=case(kind, locale), creditor=Creditor(country=country)).text.lower()
         assert asked in text
         assert total not in text
 
