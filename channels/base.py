@@ -20,7 +20,7 @@ swallowed with one.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Literal, Protocol, runtime_checkable
 
 RejectedWhy = Literal["address", "opted_out", "content"]
@@ -137,3 +137,46 @@ class Channel(Protocol):
         Raises `Rejected`, `Unavailable` or `Uncertain`, and nothing else: what is not understood is `Uncertain`.
         """
         ...
+
+
+#: What a provider may say of a message after it took it. See `Receipt`.
+ReceiptWhat = Literal[
+    "taken", "sent", "delivered", "deferred", "hard", "soft", "opted_out", "complained", "content", "account",
+    "unanswered", "answered", "machine", "ended",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What a provider says of a message after it took it, in our words.
+
+    ============  ====================================================================================
+    `what`        means
+    ============  ====================================================================================
+    taken         the provider has it (queued, ringing): it was not lost on the way there
+    sent          it left the provider; some networks never say more
+    delivered     the receiving server or phone has it; nobody may have read it
+    deferred      the provider itself tries again; nothing to do
+    hard          it did not arrive, and never will at that address
+    soft          it did not arrive, for a reason that may pass (a phone switched off, a full mailbox)
+    opted_out     it did not arrive: the person had asked this sender to stop
+    complained    it arrived, and was reported as spam
+    content       it did not arrive: the wording was refused
+    account       it did not arrive: credentials, quota or sender; a person must act
+    unanswered    the call was busy, rang in vain, or failed
+    answered      somebody, or something, picked up
+    machine       a voicemail or a fax answered
+    ended         the call that had been answered is over
+    ============  ====================================================================================
+
+    `attempt` is our own id, as it travelled with the message. `provider` is the provider's name for people
+    ("twilio", "sendgrid", "smtp"), `code` its own word for what happened; no address is in either. `provider_id` is its
+    id of the message, as in `Accepted`, where the receipt has it. `at` is when it says it happened, if it does.
+    """
+
+    attempt: str
+    what: ReceiptWhat
+    provider: str
+    code: str = ""
+    provider_id: str = ""
+    at: datetime | None = None

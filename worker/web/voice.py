@@ -1,16 +1,13 @@
-"""The web doors. For now the two that calls need: what a call says, and whether we are there.
+"""What a call says.
 
 Signatures are computed over PUBLIC_URL, never over Host or X-Forwarded-*; without it, or a token, there is no door.
 """
 
 import structlog
-import uvicorn
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 from twilio.request_validator import RequestValidator
 
-from channels.base import ConfigurationError
-from channels.settings import secret
 from channels.twiml import hangup_twiml, neutral_twiml
 from worker.app import App
 from worker.dunning.model import Case, Send, StepRun, parse_attempt_id
@@ -23,14 +20,9 @@ _log = structlog.get_logger("relance.web")
 _XML = "text/xml"
 
 
-def create(app: App) -> FastAPI:
-    """The doors, on these parts."""
-    doors = FastAPI(title="relance", docs_url=None, redoc_url=None, openapi_url=None)
-
-    @doors.get("/healthz")
-    def healthz() -> dict[str, str]:
-        """The process answers."""
-        return {"status": "ok"}
+def router(app: App) -> APIRouter:
+    """Where a provider fetches what a call says."""
+    doors = APIRouter()
 
     @doors.post(VOICE_DOOR + "/{attempt}")
     async def voice(attempt: str, request: Request) -> Response:
@@ -91,18 +83,3 @@ def _stands(case: Case, run: StepRun, send: Send) -> bool:
     """Is it a call, has it begun, and is what it is about still to be chased?"""
     begun = send.channel == "voice" and send.status in ("sending", "accepted", "uncertain")
     return begun and not case.ended and case.case_hold() is None and run.anchor in {i.number for i in case.chased()}
-
-
-def serve(app: App) -> None:
-    """Serve on WEB_PORT (8000) of WEB_HOST (loopback) until stopped."""
-    host, port = listens_on(app)
-    _log.info("web.started", host=host, port=port)
-    uvicorn.run(create(app), host=host, port=port, log_config=None, access_log=False)
-
-
-def listens_on(app: App) -> tuple[str, int]:
-    """WEB_HOST and WEB_PORT, or their files' content. Raises ConfigurationError for a port that is none."""
-    port = secret(app.environ, "WEB_PORT") or "8000"
-    if not (port.isdecimal() and port.isascii() and 0 < int(port) < 65536):
-        raise ConfigurationError("WEB_PORT: expected a number from 1 to 65535")
-    return secret(app.environ, "WEB_HOST") or "127.0.0.1", int(port)

@@ -1,0 +1,26 @@
+"""Where the doors listen, and serving them."""
+
+import structlog
+import uvicorn
+
+from channels.base import ConfigurationError
+from channels.settings import secret
+from worker.app import App
+from worker.web.doors import create
+
+_log = structlog.get_logger("relance.web")
+
+
+def serve(app: App) -> None:
+    """Serve on WEB_PORT (8000) of WEB_HOST (loopback) until stopped."""
+    host, port = listens_on(app)
+    _log.info("web.started", host=host, port=port)
+    uvicorn.run(create(app), host=host, port=port, log_config=None, access_log=False)
+
+
+def listens_on(app: App) -> tuple[str, int]:
+    """WEB_HOST and WEB_PORT, or their files' content. Raises ConfigurationError for a port that is none."""
+    port = secret(app.environ, "WEB_PORT") or "8000"
+    if not (port.isdecimal() and port.isascii() and 0 < int(port) < 65536):
+        raise ConfigurationError("WEB_PORT: expected a number from 1 to 65535")
+    return secret(app.environ, "WEB_HOST") or "127.0.0.1", int(port)
