@@ -180,3 +180,23 @@ class Receipt:
     code: str = ""
     provider_id: str = ""
     at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What a person wrote back, on a channel that can be answered, as the provider handed it over.
+
+    `id` is the provider's or the writer's own ("SM...", a Message-ID): the same reply twice has the same. `to` is the
+    number or mailbox of ours it came to, `sender` where it says it comes from, which for an email proves nothing.
+    `text` is all they wrote, quotes and signatures included. `keyword` is what the provider itself took it for ("STOP",
+    "START", "HELP") and has already answered. `automatic`: a machine wrote it (out of office).
+    """
+
+    id: str
+    channel: Literal["sms", "email"]
+    to: str
+    sender: str = field(repr=False)
+    text: str = field(repr=False)
+    subject: str = field(default="", repr=False)
+    keyword: Literal["", "STOP", "START", "HELP"] = ""
+    automatic: bool = False
