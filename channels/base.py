@@ -141,8 +141,8 @@ class Channel(Protocol):
 
 #: What a provider may say of a message after it took it. See `Receipt`.
 ReceiptWhat = Literal[
-    "taken", "sent", "delivered", "deferred", "hard", "soft", "opted_out", "complained", "content", "account",
-    "unanswered", "answered", "machine", "ended",
+    "taken", "sent", "delivered", "deferred", "hard", "soft", "opted_out", "unsubscribed", "complained", "content",
+    "account", "unanswered", "answered", "machine", "ended",
 ]  # fmt: skip
 
 
@@ -160,6 +160,7 @@ class Receipt:
     hard          it did not arrive, and never will at that address
     soft          it did not arrive, for a reason that may pass (a phone switched off, a full mailbox)
     opted_out     it did not arrive: the person had asked this sender to stop
+    unsubscribed  it arrived, and the person wants no more of them on this channel
     complained    it arrived, and was reported as spam
     content       it did not arrive: the wording was refused
     account       it did not arrive: credentials, quota or sender; a person must act

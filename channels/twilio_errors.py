@@ -1,4 +1,4 @@
-"""What Twilio's error codes and HTTP statuses mean to us. One table, in our own words.
+"""What Twilio's error codes and HTTP statuses mean to us, in an answer and in a receipt. One table, in our own words.
 
 Twilio says that its codes change, and echoes numbers in its messages; so an unknown code falls to a default, and no
 text of Twilio's is passed on.
@@ -6,7 +6,7 @@ text of Twilio's is passed on.
 
 from datetime import timedelta
 
-from channels.base import ChannelError
+from channels.base import ChannelError, ReceiptWhat
 from channels.outcome import Word, failure
 
 CODES: dict[Word, dict[int, str]] = {
@@ -145,6 +145,21 @@ _BY_CODE = {code: (word, title) for word, codes in CODES.items() for code, title
 # of them is marked: the case's back-off tries again later, or through another provider.
 _UNKNOWN_REFUSAL: tuple[Word, str] = ("down", "refused for a reason unknown to us")
 _UNKNOWN: tuple[Word, str] = ("uncertain", "an answer that was not understood")
+
+
+#: What a code comes down to in a receipt: the message was taken, and did not arrive. What is not here may pass.
+_IN_RECEIPTS: dict[Word, ReceiptWhat] = {
+    "address": "hard",
+    "opted_out": "opted_out",
+    "content": "content",
+    "account": "account",
+}
+
+
+def undelivered(code: str) -> ReceiptWhat:
+    """What the code (digits, or empty) of a message that did not arrive means; unknown ones may pass."""
+    word, _ = _BY_CODE.get(int(code or 0), _UNKNOWN_REFUSAL)
+    return _IN_RECEIPTS.get(word, "soft")
 
 
 def meaning(status: int, code: int | None, retry_after: timedelta | None = None) -> ChannelError:
