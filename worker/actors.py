@@ -9,9 +9,11 @@ from dramatiq.middleware import CurrentMessage
 
 from worker.app import App
 from worker.broker import SafeBroker
+from worker.inbound import receive
+from worker.inbox import read_receipt
 from worker.intake import take, tell_of_refusal
 from worker.jobs import SCHEMAS, BadJob
-from worker.queues import FACTS, REMINDERS
+from worker.queues import FACTS, INBOUND, REMINDERS
 from worker.sending import deliver
 from worker.store import until_it_answers
 
@@ -29,6 +31,7 @@ def declare(app: App, broker: SafeBroker) -> None:
             priority=REMINDER_PRIORITY if reminder else FACT_PRIORITY,
             broker=broker,
         )(_job_actor(app, broker, kind))
+    dramatiq.actor(actor_name="inbound", queue_name=INBOUND, priority=FACT_PRIORITY, broker=broker)(_inbound_actor(app))
     for channel in app.config.channels:
         dramatiq.actor(actor_name=f"send_{channel}", queue_name=channel, broker=broker)(_send_actor(app))
 
@@ -49,6 +52,14 @@ def _job_actor(app: App, broker: SafeBroker, kind: str) -> Callable[..., None]:
             until_it_answers(lambda: tell_of_refusal(app, job, problems, kept))
 
     return accept
+
+
+def _inbound_actor(app: App) -> Callable[..., None]:
+    def inbound(receipt: dict[str, Any]) -> None:
+        read = read_receipt(receipt)
+        until_it_answers(lambda: receive(app, read))
+
+    return inbound
 
 
 def _send_actor(app: App) -> Callable[..., None]:

@@ -19,6 +19,7 @@ from worker.config import Config
 from worker.config.environment import Environment, environment
 from worker.dunning.decision import Around
 from worker.embedded import Urls, running
+from worker.links import Links
 from worker.providers import Providers
 from worker.render import Wordings
 from worker.store import connect, next_database
@@ -69,6 +70,12 @@ class Setup:
         self.environment: Environment = environment(self.environ)
         self.config: Config = configuration.load(self.environment.config, self.environ)
         self.providers = Providers(self.config, self.environ)
+
+    @cached_property
+    def links(self) -> Links | None:
+        """Debtors' links; none without an address to lead to or a key to sign with."""
+        public, keys = self.environment.public_url, self.environment.secret_keys
+        return Links(public, keys) if public and keys else None
 
     @cached_property
     def wordings(self) -> Wordings:

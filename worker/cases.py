@@ -288,4 +288,4 @@ def _parse(value: bytes | None) -> Stored | None:
 def _contacts(members: Iterable[tuple[str, float]]) -> Iterator[Contact]:
     for member, score in members:
         run, _, channel = member.rpartition("|")
-        yield Contact(moment(score), channel, run)
+        yield Contact(moment(score), channel.partition("#")[0], run)

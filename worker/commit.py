@@ -57,6 +57,8 @@ class Keys:
         self.cases = f"{self._root}:cases"
         self.uncertain = f"{self._root}:uncertain"
         self.tasks = f"{self._root}:tasks"
+        self.suppressed = f"{self._root}:suppressed"
+        self.phones = f"{self._root}:phones"
 
     def case(self, case_id: str) -> str:
         """The snapshot of a case."""
@@ -78,6 +80,11 @@ class Keys:
     def early(self, invoice: str) -> str:
         """Payments for an invoice not known yet."""
         return f"{self._root}:early:{invoice}"
+
+
+def suppressed_field(channel: str, address: str) -> str:
+    """The name under which an address is on the suppression list; a mailbox is one whatever its letters' case."""
+    return f"{channel}|{address.lower()}"
 
 
 @dataclass(slots=True)

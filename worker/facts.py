@@ -3,11 +3,12 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from worker.commit import Stored
-from worker.dunning.contact import Calendar, add_business_days, end_of_day, local_date
+from worker.dunning.contact import Calendar
+from worker.dunning.effects import hold_until
 from worker.dunning.events import (
     CaseEnded,
     CaseReopened,
@@ -21,7 +22,6 @@ from worker.dunning.events import (
 )
 from worker.dunning.fold import fold
 from worker.dunning.model import ZERO, Case, Hold, Invoice, Movement
-from worker.dunning.strategy import HOLDS
 from worker.jobs import BadJob, CaseClosed, CaseHeld, CaseReleased
 from worker.jobs import PaymentFailed as FailedJob
 from worker.jobs import PaymentReceived as ReceivedJob
@@ -80,7 +80,7 @@ def _partial_payment(taking: Taking, case: Case, calendar: Calendar) -> list[Eve
     """Something is still owed: the ladder stays where it is, for three business days."""
     if case.owed() == ZERO or case.ended:
         return []
-    until = _hold_until("partial_payment", None, case, taking.now, calendar)
+    until = hold_until("partial_payment", None, case, taking.now, calendar)
     return [HoldPlaced(at=taking.now, hold=Hold(reason="partial_payment", since=taking.now, until=until))]
 
 
@@ -185,7 +185,7 @@ def _moved(taking: Taking, number: str, amount: Decimal, reference: str) -> Move
 def hold(taking: Taking, job: CaseHeld) -> None:
     """Upstream asks not to chase this, for now."""
     stored = _named(taking, job.case, job.invoice)
-    until = _hold_until(job.reason, job.until, stored.case, taking.now, calendar_of(stored.case))
+    until = hold_until(job.reason, job.until, stored.case, taking.now, calendar_of(stored.case))
     placed = Hold(reason=job.reason, since=taking.now, until=until, invoice=job.invoice)
     taking.change(stored, [HoldPlaced(at=taking.now, hold=placed, by="upstream")])
 
@@ -221,13 +221,3 @@ def _named(taking: Taking, case_id: str | None, number: str | None) -> Stored:
     if stored is None or (number and stored.case.invoice(number) is None):
         raise BadJob(["invoice: no case of the creditor holds it"])
     return stored
-
-
-def _hold_until(reason: str, last: date | None, case: Case, now: datetime, calendar: Calendar) -> datetime | None:
-    """Until when a hold lasts: the day given and its grace, or the reason's own length; None: until it is released."""
-    kind, zone = HOLDS[reason], case.debtor.timezone
-    if last is not None:
-        return end_of_day(add_business_days(last, kind.grace, calendar), zone)
-    if kind.business_days is not None:
-        return end_of_day(add_business_days(local_date(now, zone), kind.business_days, calendar), zone)
-    return None

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from worker.cases import Seen
-from worker.commit import Commit, millis
+from worker.commit import Commit, millis, suppressed_field
 from worker.dunning.contact import start_of_day
 from worker.dunning.decision import Around, End, HandOver, HoldInvoices, Lapse, PlaceHold, Remind, Skip, Wait
 from worker.dunning.events import (
+    AddressRestored,
+    AddressSuppressed,
     AttemptRejected,
     AttemptReleased,
     AttemptReserved,
@@ -24,13 +26,15 @@ from worker.dunning.events import (
     HoldLapsed,
     HoldPlaced,
     LookFailed,
+    ReceiptArrived,
     StepSkipped,
     TaskOpened,
     TasksWithdrawn,
 )
 from worker.dunning.fold import fold
 from worker.dunning.ladder import decide
-from worker.dunning.model import Case, Hold, attempt_id
+from worker.dunning.model import ERRAND, Case, Hold, Send, StepRun, address_of, attempt_id
+from worker.dunning.receipts import UNHEARD
 from worker.dunning.strategy import Strategy
 from worker.dunning.view import local_today, run_key
 
@@ -105,8 +109,8 @@ def _events(decision: HoldInvoices | Lapse | PlaceHold | End | HandOver | Skip, 
         case HoldInvoices(placed, lifted):
             over = [HoldLapsed(at=now, reason=hold.reason, invoice=hold.invoice) for hold in lifted]
             return [*over, *(HoldPlaced(at=now, hold=hold) for hold in placed)]
-        case Lapse(hold):
-            return [HoldLapsed(at=now, reason=hold.reason, invoice=hold.invoice)]
+        case Lapse(hold, outcome):
+            return [HoldLapsed(at=now, reason=hold.reason, invoice=hold.invoice, outcome=outcome)]
         case PlaceHold(hold):
             return [HoldPlaced(at=now, hold=hold)]
         case End(reason):
@@ -157,6 +161,17 @@ def keep_in_step(commit: Commit, case: Case, events: Iterable[Event], now: datet
                 _log_contact(commit, case, event, now)
             case AttemptReleased() | AttemptRejected() | AttemptUnavailable():
                 _forget_contact(commit, case, event.attempt)
+                if isinstance(event, AttemptRejected) and event.why == "opted_out":
+                    _suppress(commit, case, _channel_of(case, event.attempt), "opted_out", "provider", now)
+            case ReceiptArrived():
+                commit.op("ZREM", commit.keys.uncertain, attempt_id(case, event.attempt))
+                if event.what in UNHEARD:
+                    _forget_contact(commit, case, event.attempt)
+            case AddressSuppressed():
+                _suppress(commit, case, event.channels, event.why, event.by, now)
+            case AddressRestored():
+                for field in _fields(case, event.channels):
+                    commit.op("HDEL", commit.keys.suppressed, field)
             case AttemptUncertain():
                 commit.op("ZADD", commit.keys.uncertain, millis(now), attempt_id(case, event.attempt))
             case TaskOpened():
@@ -165,12 +180,32 @@ def keep_in_step(commit: Commit, case: Case, events: Iterable[Event], now: datet
                 commit.op("HSET", commit.keys.tasks, event.task, entry)
 
 
+def _suppress(commit: Commit, case: Case, channels: Iterable[str], why: str, by: str, now: datetime) -> None:
+    """Onto the creditor's list; what is there already keeps its first reason."""
+    entry = json.dumps({"why": why, "by": by, "since": now.isoformat()}, separators=(",", ":"))
+    for field in _fields(case, channels):
+        commit.op("HSETNX", commit.keys.suppressed, field, entry)
+
+
+def _fields(case: Case, channels: Iterable[str]) -> list[str]:
+    pairs = ((channel, address_of(case.debtor, channel)) for channel in channels)
+    return [suppressed_field(channel, address) for channel, address in pairs if address]
+
+
+def _channel_of(case: Case, attempt: int) -> tuple[str, ...]:
+    found = case.find_attempt(attempt)
+    return (found[1].channel,) if found else ()
+
+
 def _log_contact(commit: Commit, case: Case, event: AttemptReserved, now: datetime) -> None:
     """A reservation counts as a contact, until it turns out that nothing was sent."""
-    if event.channel == "task":
+    if event.channel == "task" or event.step.startswith(ERRAND):
         return
-    key, member = commit.keys.contacts(case.id), f"{run_key(case.id, event.step, event.anchor)}|{event.channel}"
-    commit.op("ZADD", key, millis(now), member)
+    found = case.find_attempt(event.attempt)
+    if found is None:
+        return
+    key = commit.keys.contacts(case.id)
+    commit.op("ZADD", key, millis(now), _member(case, *found))
     commit.op("ZREMRANGEBYSCORE", key, "-inf", millis(now - CONTACTS_KEPT))
 
 
@@ -178,9 +213,13 @@ def _forget_contact(commit: Commit, case: Case, attempt: int) -> None:
     """The message was surely not sent: it is no contact."""
     found = case.find_attempt(attempt)
     if found:
-        run, send = found
-        member = f"{run_key(case.id, run.step, run.anchor)}|{send.channel}"
-        commit.op("ZREM", commit.keys.contacts(case.id), member)
+        commit.op("ZREM", commit.keys.contacts(case.id), _member(case, *found))
+
+
+def _member(case: Case, run: StepRun, send: Send) -> str:
+    """A contact's name. A phone that rang in vain was a contact: calling once more is another."""
+    again = f"#{send.missed}" if send.channel == "voice" and send.missed else ""
+    return f"{run_key(case.id, run.step, run.anchor)}|{send.channel}{again}"
 
 
 def withdraw_tasks(commit: Commit, case: Case, events: Iterable[Event], now: datetime) -> list[Event]:
@@ -237,7 +276,7 @@ def announce(commit: Commit, version: int, case: Case, wait: Wait, now: datetime
 def _guard_gap(commit: Commit, before: Case, remind: Remind, strategy: Strategy, now: datetime) -> None:
     """No other case of the debtor may have been reserved within the gap since we read; a step half said may go on."""
     run = before.run(remind.step.name, remind.anchor)
-    if run is not None and run.taken:
+    if remind.step.name.startswith(ERRAND) or (run is not None and run.taken):
         return
     zone = before.debtor.timezone
     first = local_today(before, now) - timedelta(days=strategy.contact.min_gap_days - 1)

@@ -1,15 +1,17 @@
 """case + step + channel -> the message that leaves: its words, its addresses, its identity."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from hashlib import blake2b
 
 from channels.base import ConfigurationError, Message
 from worker.app import Setup
 from worker.config import Creditor
+from worker.dunning.errands import step_of
 from worker.dunning.model import Case, StepRun, attempt_id
 from worker.dunning.strategy import Step
 from worker.dunning.view import lines, local_today
+from worker.links import Links
 from worker.render import Wording, picture
 
 #: Where a call fetches its words, below PUBLIC_URL; the attempt's id follows.
@@ -47,7 +49,8 @@ def prepare(
 
     Raises NothingToSay, WordingError, or ConfigurationError where the creditor has no sender for the channel.
     """
-    step = setup.config.strategies[case.strategy].step(run.step)
+    errand = step_of(run.step, channel) if run.errand else None
+    step = errand or setup.config.strategies[case.strategy].step(run.step)
     if step is None:
         raise ConfigurationError(f"strategies/{case.strategy}.yaml: the ladder has no step {run.step!r} any more")
     wording = wording_of(setup, case, step, run.anchor, channel, at, test=test)
@@ -55,6 +58,7 @@ def prepare(
     reference = reference_of(case.id, run.anchor, run.step, channel)
     attempt_name = attempt_id(case, attempt)
     public = setup.environment.public_url
+    links = None if test else setup.links
     message = Message(
         id=f"{case.id}.{reference.lower()}",
         attempt=attempt_name,
@@ -69,7 +73,8 @@ def prepare(
         callback_url=f"{public}{VOICE_DOOR}/{attempt_name}" if public and channel == "voice" else "",
         sender=_sender(creditor, channel),
         sender_name=creditor.email.sender_name if channel == "email" else creditor.name,
-        reply_to=(creditor.email.reply_to or creditor.contact.email) if channel == "email" else "",
+        reply_to=_reply_to(creditor, case, links) if channel == "email" else "",
+        headers=_unsubscribe(case, links) if links and channel == "email" else {},
         attachments=(picture(wording.payment_code),) if wording.payment_code else (),
     )
     return Prepared(message, wording)
@@ -81,7 +86,8 @@ def wording_of(
     """The words of a step on a channel. Raises NothingToSay and WordingError."""
     today = local_today(case, at)
     run = case.run(step.name, anchor)
-    listed = lines(case, step, anchor, today)
+    errand = bool(run and run.errand)
+    listed = tuple(case.unpaid()) if errand else lines(case, step, anchor, today)
     if not listed:
         raise NothingToSay
     return setup.wordings.render(
@@ -95,8 +101,28 @@ def wording_of(
         firmer=bool(run and run.firmer),
         reference=reference_of(case.id, anchor, step.name, channel),
         earlier=_earlier(case, step, anchor, {invoice.number for invoice in listed}),
+        said=[said for said in case.said if str(said.attempt) == anchor] if errand else (),
+        page_url=setup.links.page(case.id, channel, _real_today()) if setup.links and not test else "",
         test=test,
     )
+
+
+def _real_today() -> date:
+    """Links expire in real time, whatever a rehearsal's clock says."""
+    return datetime.now(UTC).date()
+
+
+def _reply_to(creditor: Creditor, case: Case, links: Links | None) -> str:
+    """The case's own mailbox, where answers to it are taken in; else a person's."""
+    if links and creditor.email.answers_at:
+        return links.mailbox(case.id, creditor.email.answers_at)
+    return creditor.email.reply_to or creditor.contact.email
+
+
+def _unsubscribe(case: Case, links: Links) -> dict[str, str]:
+    """One click, one POST, no question (RFC 8058)."""
+    url = links.unsubscribe(case.id, "email", _real_today())
+    return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
 
 
 def _earlier(case: Case, step: Step, anchor: str, numbers: set[str]) -> list[tuple[date, str]]:

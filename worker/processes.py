@@ -16,7 +16,7 @@ from worker.actors import declare
 from worker.app import App
 from worker.broker import SafeBroker
 from worker.operations import remember_creditors
-from worker.queues import FACTS, REMINDERS
+from worker.queues import FACTS, INBOUND, REMINDERS
 from worker.store import until_it_answers
 
 #: A worker that was told to stop finishes what it has begun within this long, in seconds.
@@ -75,8 +75,8 @@ def run_worker(app: App, broker: SafeBroker, queues: Sequence[str], threads: int
 
 
 def worker_groups(app: App) -> dict[str, tuple[str, ...]]:
-    """One process per channel, so that a slow provider fills nobody else's threads, and one for what upstream sends."""
-    return {"intake": (REMINDERS, FACTS)} | {channel: (channel,) for channel in app.config.channels}
+    """One process per channel, so that a slow provider fills nobody else's threads, and one for all that comes in."""
+    return {"intake": (REMINDERS, FACTS, INBOUND)} | {channel: (channel,) for channel in app.config.channels}
 
 
 class Supervisor:

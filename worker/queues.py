@@ -7,6 +7,8 @@ import dramatiq
 
 #: Jobs from upstream, and all other types, which are drained first.
 REMINDERS, FACTS = "reminders", "facts"
+#: What providers report and debtors write.
+INBOUND = "inbound"
 
 
 class Queues(Protocol):

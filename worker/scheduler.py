@@ -26,7 +26,7 @@ from worker.dunning.ladder import FULL_RECHECK
 from worker.logs import place_of
 from worker.look import HANDOVER, Outlook, failure, follow, write
 from worker.messages import wording_of
-from worker.queues import FACTS, REMINDERS, Queues, send_message
+from worker.queues import FACTS, INBOUND, REMINDERS, Queues, send_message
 from worker.store import away
 
 #: How long a scheduler may take over what it claimed, in real time.
@@ -208,7 +208,7 @@ class Scheduler:
     def _skip(self) -> None:
         """In a rehearsal, let the clock jump to the next agenda entry once nothing is going on anywhere."""
         busy = self.app.cases.in_flight(self.app.config.creditors) or any(
-            self.queues.waiting(*self.app.config.channels, REMINDERS, FACTS).values()
+            self.queues.waiting(*self.app.config.channels, REMINDERS, FACTS, INBOUND).values()
         )
         clock = self.app.clock
         if busy or not isinstance(clock, RehearsalClock) or clock.held():

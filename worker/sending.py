@@ -15,10 +15,10 @@ import structlog
 from channels.base import Accepted, Channel, ChannelError, ConfigurationError, Unavailable, Uncertain
 from worker.app import App
 from worker.cases import Conflict, NotDurable, Refused, Seen
-from worker.commit import Commit, Stored
-from worker.dunning.events import AttemptBegun, AttemptReleased
+from worker.commit import Commit, Stored, suppressed_field
+from worker.dunning.events import AddressSuppressed, AttemptBegun, AttemptReleased, Event
 from worker.dunning.ladder import may_send
-from worker.dunning.model import Send, StepRun, attempt_id, parse_attempt_id
+from worker.dunning.model import Send, StepRun, address_of, attempt_id, parse_attempt_id
 from worker.logs import place_of
 from worker.look import failure, keep_in_step, settle_agenda
 from worker.messages import NothingToSay, Prepared, prepare
@@ -87,8 +87,13 @@ def deliver(app: App, attempt: str, at: datetime | None) -> None:
             return
         try:
             begun = begin(app, trying, prepared, channel)
-        except (Conflict, Refused):
-            continue  # the facts moved, or somebody pressed the stop button: look again with fresh eyes
+        except Refused as refusal:
+            if refusal.guard == "is":  # nobody had told this case
+                _learn_of_suppression(app, trying)
+                return
+            continue  # somebody pressed the stop button: look again with fresh eyes
+        except Conflict:
+            continue  # the facts moved
         except NotDurable:
             record(app, attempt, Unavailable("down", "not_durable", "the store's disk is slow"), trying.now)
             return
@@ -155,6 +160,11 @@ def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> Begun:
     after = commit.change(trying.seen.stored, [event])
     scopes = ("all", "creditor", f"strategy:{case.strategy}", f"channel:{trying.send.channel}")
     commit.guard("free", commit.keys.paused, *scopes)
+    address = address_of(case.debtor, trying.send.channel)
+    if address:
+        commit.guard("is", commit.keys.suppressed, suppressed_field(trying.send.channel, address), "")
+    if trying.send.channel == "sms":  # who answers an SMS is known by their number alone
+        commit.op("HSET", commit.keys.phones, case.debtor.phone or "", case.id)
     commit.lease(case.id, event.lease)
     begun = time.monotonic()
     until_it_answers(lambda: app.cases.commit(commit, durable=True))  # the same commit again is the same commit
@@ -200,6 +210,23 @@ def release(app: App, trying: Try, why: str) -> None:
     keep_in_step(commit, after, [released], trying.now)
     pause = RELEASE_PAUSE if why == "configuration changed" else timedelta()
     settle_agenda(commit, after, None, trying.now + pause)
+    try:
+        app.cases.commit(commit)
+    except Conflict:
+        return  # whoever wrote first has made the case be looked at, or its lease runs out
+
+
+def _learn_of_suppression(app: App, trying: Try) -> None:
+    """The address is on the suppression list: give the reservation back, and let the case know."""
+    case, now = trying.seen.case, trying.now
+    events: list[Event] = [
+        AttemptReleased(at=now, attempt=trying.send.attempt, why="the address is suppressed"),
+        AddressSuppressed(at=now, channels=(trying.send.channel,), why="suppressed", by="list"),
+    ]
+    commit = Commit(case.creditor)
+    after = commit.change(trying.seen.stored, events)
+    keep_in_step(commit, after, events, now)
+    settle_agenda(commit, after, None, now)
     try:
         app.cases.commit(commit)
     except Conflict:

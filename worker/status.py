@@ -9,7 +9,7 @@ from worker.config import OUTBOX, Config, Environment
 from worker.messages import VOICE_DOOR
 from worker.operations import orphaned, paused, tasks, uncertain_attempts
 from worker.providers import Providers, Route
-from worker.queues import FACTS, REMINDERS
+from worker.queues import FACTS, INBOUND, REMINDERS
 from worker.rejected import RejectedJobs
 
 
@@ -46,7 +46,7 @@ def status(app: App) -> Status:
         next_look=due,
         lag=max(timedelta(), now - due) if due else timedelta(),
         in_flight=app.cases.in_flight(app.config.creditors),
-        queues=app.broker.waiting(REMINDERS, FACTS, *app.config.channels),
+        queues=app.broker.waiting(REMINDERS, FACTS, INBOUND, *app.config.channels),
         uncertain=len(uncertain_attempts(app)),
         rejected=RejectedJobs(app.client).count(),
         tasks=len(tasks(app, app.config.creditors)),

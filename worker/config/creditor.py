@@ -21,6 +21,7 @@ _SMS_NAME = re.compile(r"[A-Za-z0-9 ]{1,11}")
 Line = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(fields.text)]
 Block = Annotated[str, StringConstraints(max_length=1000), AfterValidator(fields.lines)]
 Language = Literal["fr", "en"]
+Domain = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){1,8}$", max_length=190)]
 
 #: Nobody pays to answer, and a message that drives people to such a number is prospecting, whatever else it says.
 _COSTS_EXTRA = (PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST)
@@ -48,11 +49,16 @@ class ContactPerson(Frozen):
 
 
 class EmailSender(Frozen):
-    """From whom emails come, and where answers to them go (by default: to the contact person)."""
+    """From whom emails come, and where answers to them go (by default: to the contact person).
+
+    `answers_at`: a domain whose mail is handed to relance; each case then has a mailbox of its own there, and what is
+    written to it is taken for that debtor's answer.
+    """
 
     sender: Mailbox
     sender_name: Line
     reply_to: Mailbox | None = None
+    answers_at: Domain | None = None
 
 
 class SmsSender(Frozen):

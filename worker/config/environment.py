@@ -8,22 +8,29 @@ from urllib.parse import urlsplit
 from channels.base import ConfigurationError
 from channels.settings import http_url, secret
 
+#: A key that can be guessed signs nothing.
+SHORTEST_KEY = 32
+
 
 @dataclass(frozen=True, slots=True)
 class Environment:
     """`redis_url`: the store; `broker_url`: the queue's server, or empty for the store's next database.
 
-    `public_url`: where providers and debtors reach our web doors, without a last slash. Empty texts mean "not set".
+    `public_url`: where providers and debtors reach our web doors, without a last slash. `secret_keys`: what debtors'
+    links are signed with, the newest first; those before it are still read. Empty texts mean "not set".
     """
 
     redis_url: str = field(default="", repr=False)  # it may hold a password
     broker_url: str = field(default="", repr=False)
     public_url: str = ""
+    secret_keys: tuple[str, ...] = field(default=(), repr=False)
     config: Path = Path("config")
 
 
 def environment(environ: Mapping[str, str]) -> Environment:
-    """What REDIS_URL, BROKER_URL, PUBLIC_URL and RELANCE_CONFIG say; each may be a file's content, as REDIS_URL_FILE.
+    """What REDIS_URL, BROKER_URL, PUBLIC_URL, RELANCE_SECRET_KEY (and _PREVIOUS) and RELANCE_CONFIG say.
+
+    Each may be a file's content, as REDIS_URL_FILE.
 
     Raises channels.base.ConfigurationError for a file that cannot be read, for a URL that is none, and for a queue's
     server without a store.
@@ -35,8 +42,20 @@ def environment(environ: Mapping[str, str]) -> Environment:
         redis_url=redis_url,
         broker_url=broker_url,
         public_url=_public_url(secret(environ, "PUBLIC_URL")),
+        secret_keys=_secret_keys(environ),
         config=Path(secret(environ, "RELANCE_CONFIG") or "config"),
     )
+
+
+def _secret_keys(environ: Mapping[str, str]) -> tuple[str, ...]:
+    names = ("RELANCE_SECRET_KEY", "RELANCE_SECRET_KEY_PREVIOUS")
+    newest, before = (secret(environ, name) for name in names)
+    for name, key in zip(names, (newest, before), strict=True):
+        if key and len(key) < SHORTEST_KEY:
+            raise ConfigurationError(f"{name}: expected at least {SHORTEST_KEY} characters")
+    if before and not newest:
+        raise ConfigurationError(f"{names[1]} is set but {names[0]} is not")
+    return tuple(key for key in (newest, before) if key)
 
 
 def _server(environ: Mapping[str, str], name: str) -> str:

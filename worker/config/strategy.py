@@ -11,7 +11,7 @@ from worker.config import grammar
 from worker.config.creditor import Block, Frozen
 from worker.config.names import ChannelName
 from worker.dunning.model import DebtorKind
-from worker.dunning.strategy import ContactRules, Step, Strategy, When, Window
+from worker.dunning.strategy import AnswerRules, ContactRules, Step, Strategy, When, Window
 from worker.problems import Place, Problem
 
 _REACHING = ("email", "sms", "voice")
@@ -97,6 +97,7 @@ class StepFile(Frozen):
     deadline: Days | None = None
     needs: Needs = Needs()
     handover: Name | None = None
+    attempts: int = Field(default=3, ge=1, le=4)
 
     @property
     def reaches(self) -> tuple[str, ...]:
@@ -127,6 +128,23 @@ class StepFile(Frozen):
             approval=self.needs.approval,
             min_amount=self.needs.amount,
             handover=self.handover or "",
+            attempts=self.attempts,
+        )
+
+
+class AnswersFile(Frozen):
+    """How far a debtor can settle things alone; beyond it a person decides."""
+
+    promise_within: Annotated[Days, Field(ge=1, le=90)] = 30
+    instalments: int = Field(default=6, ge=2, le=12)
+    first_instalment_within: Annotated[Days, Field(ge=1, le=90)] = 30
+
+    def value(self) -> AnswerRules:
+        """What the rules use."""
+        return AnswerRules(
+            promise_days=self.promise_within,
+            instalments=self.instalments,
+            first_days=self.first_instalment_within,
         )
 
 
@@ -140,6 +158,7 @@ class StrategyFile(Frozen):
     driven_by: Literal["ladder", "jobs"] = "ladder"
     min_amount: Amount = Decimal(0)
     backoff: tuple[WaitText, ...] = Field(default=_BACKOFF, min_length=1)
+    answers: AnswersFile = AnswersFile()
     contact: ContactFile
     ladder: tuple[StepFile, ...] = Field(min_length=1)
 
@@ -160,6 +179,7 @@ class StrategyFile(Frozen):
             group_by=self.group_by,
             min_amount=self.min_amount,
             backoff=self.backoff,
+            answers=self.answers.value(),
             digest=digest,
         )
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from typing import Literal
 
 from worker.dunning.contact import Calendar, Contact
 from worker.dunning.model import Hold
@@ -56,9 +57,10 @@ class HoldInvoices:
 
 @dataclass(frozen=True, slots=True)
 class Lapse:
-    """A hold is over."""
+    """A hold is over; `outcome` says how, of what the debtor promised."""
 
     hold: Hold
+    outcome: Literal["", "kept", "broken"] = ""
 
     @property
     def reason(self) -> str:

@@ -6,7 +6,9 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Literal
 
+from worker.dunning.answers import Answer
 from worker.dunning.model import Debtor, Hold, Invoice, Movement, StepRun
 
 
@@ -104,10 +106,11 @@ class HoldReleased(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldLapsed(Event):
-    """A hold's date passed, or what it waited for came true. A promise that lapses unpaid is broken."""
+    """A hold's date passed, or what it waited for came true. `outcome` says which, of what a debtor promised."""
 
     reason: str
     invoice: str | None = None
+    outcome: Literal["", "kept", "broken"] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +212,46 @@ class AttemptUncertain(Event):
 
     attempt: int
     code: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptArrived(Event):
+    """What a provider said of an attempt after it took it, if that is more than it had said before.
+
+    `what` is a word of `receipts.py`, `code` the provider's own. `retry_at`: the message is tried once more then.
+    """
+
+    attempt: int
+    what: str
+    provider: str
+    code: str = ""
+    provider_id: str = ""
+    retry_at: datetime | None = None
+    real_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerReceived(Event):
+    """The debtor answered. What it leads to are events of their own, in the same commit."""
+
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressSuppressed(Event):
+    """The debtor's present addresses for these channels must not be used any more: why, and from where we know it."""
+
+    channels: tuple[str, ...]
+    why: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressRestored(Event):
+    """They may be used again."""
+
+    channels: tuple[str, ...]
+    by: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

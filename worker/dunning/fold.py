@@ -4,7 +4,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+from worker.dunning import receipts
+from worker.dunning.answers import Errand, Said
 from worker.dunning.events import (
+    AddressRestored,
+    AddressSuppressed,
+    AnswerReceived,
     ApprovalGiven,
     AttemptAccepted,
     AttemptBegun,
@@ -27,6 +32,7 @@ from worker.dunning.events import (
     LookFailed,
     PaymentFailed,
     PaymentReceived,
+    ReceiptArrived,
     StepSkipped,
     TaskDone,
     TaskOpened,
@@ -34,6 +40,9 @@ from worker.dunning.events import (
 )
 from worker.dunning.model import Case, Ended, Hold, Invoice, Send, StepRun, address_digest
 from worker.dunning.strategy import PROMISES
+
+#: How many of a debtor's answers the snapshot keeps; the history has them all.
+ANSWERS_KEPT = 12
 
 
 def apply(case: Case | None, event: Event) -> Case:
@@ -119,11 +128,15 @@ def _release_hold(case: Case, event: HoldReleased) -> Case:
 
 def _lapse_hold(case: Case, event: HoldLapsed) -> Case:
     kept = tuple(h for h in case.holds if (h.reason, h.invoice) != (event.reason, event.invoice))
-    broken = event.reason in PROMISES and _still_owed(case, event.invoice)
+    if event.outcome:
+        broken = event.outcome == "broken"
+    else:  # written before outcomes were
+        broken = event.reason in PROMISES and still_owed(case, event.invoice)
     return replace(case, holds=kept, firmer=case.firmer or broken)
 
 
-def _still_owed(case: Case, number: str | None) -> bool:
+def still_owed(case: Case, number: str | None) -> bool:
+    """Is anything left to pay on that invoice, or on any?"""
     invoice = case.invoice(number) if number else None
     return invoice.outstanding > 0 if invoice else case.owed() > 0
 
@@ -142,7 +155,8 @@ def _credit(case: Case, _: JobCredited) -> Case:
 
 
 def _skip(case: Case, event: StepSkipped) -> Case:
-    return case.with_run(StepRun(step=event.step, anchor=event.anchor, at=event.at, skipped=event.why))
+    run = case.run(event.step, event.anchor) or StepRun(step=event.step, anchor=event.anchor, at=event.at)
+    return case.with_run(replace(run, skipped=event.why))
 
 
 def _reserve(case: Case, event: AttemptReserved) -> Case:
@@ -156,6 +170,7 @@ def _reserve(case: Case, event: AttemptReserved) -> Case:
         status="reserved",
         attempt=event.attempt,
         tries=before.tries if before else 0,
+        missed=before.missed if before else 0,
         config=event.config,
         lease=event.lease,
     )
@@ -164,10 +179,12 @@ def _reserve(case: Case, event: AttemptReserved) -> Case:
     if not run.taken:
         case = replace(case, runs=tuple(r for r in case.runs if (r.step, r.anchor) != (run.step, run.anchor)))
     case = replace(case, attempts=max(case.attempts, event.attempt)).with_run(run)
-    if begun:
+    if begun or run.errand:
         return case
     approved = tuple(a for a in case.approved if a[0] != event.step)
-    return replace(case, credit=False, firmer=False, approved=approved)
+    # The step that a person had to approve is the one a refusal leads to.
+    refusal = case.refusal and event.step not in dict(case.approved)
+    return replace(case, credit=False, firmer=False, approved=approved, refusal=refusal)
 
 
 def _set_send(case: Case, attempt: int, send: Send) -> Case:
@@ -232,6 +249,78 @@ def _unavailable(case: Case, event: AttemptUnavailable) -> Case:
     return _set_send(case, event.attempt, send)
 
 
+def _receive(case: Case, event: ReceiptArrived) -> Case:
+    """Whatever it says, the provider had the message. A lost one is for another channel, one missed is tried again."""
+    send = _send(case, event.attempt)
+    heard = replace(
+        send,
+        status="accepted",
+        lease=None,
+        config="",
+        code="",
+        provider_id=event.provider_id or send.provider_id,
+        receipt=send.receipt if event.what == "taken" else event.what,
+        missed=receipts.missed(event.what, send),
+        retry_at=None,
+    )
+    if event.retry_at:
+        heard = replace(heard, status="unavailable", code=event.code, retry_at=event.retry_at)
+    elif event.what in receipts.LOST | receipts.MISSED:
+        heard = replace(heard, status="undelivered", code=event.code)
+    case = _set_send(case, event.attempt, heard)
+    return _owe_recap(case, event) if event.what == "ended" else case
+
+
+def _owe_recap(case: Case, event: ReceiptArrived) -> Case:
+    """Somebody was spoken with: what was said goes to them in writing."""
+    spoken = any(said.attempt == event.attempt and said.source == "call" for said in case.said)
+    channel = "email" if case.debtor.email and "email" not in dict(case.unusable) else "sms"
+    return _owe(case, Errand(kind="recap", channel=channel, ref=str(event.attempt), since=event.at)) if spoken else case
+
+
+def _owe(case: Case, errand: Errand) -> Case:
+    """One more errand; those that were run are forgotten."""
+    open_ones = tuple(e for e in case.errands if not _ran(case, e) and (e.kind, e.ref) != (errand.kind, errand.ref))
+    return replace(case, errands=(*open_ones, errand))
+
+
+def _ran(case: Case, errand: Errand) -> bool:
+    run = case.run(f"@{errand.kind}", errand.ref)
+    return run is not None and run.taken
+
+
+def _hear(case: Case, event: AnswerReceived) -> Case:
+    answer = event.answer
+    said = Said(
+        kind=answer.kind,
+        source=answer.source,
+        at=event.at,
+        attempt=answer.attempt,
+        invoices=answer.invoices,
+        on=answer.on,
+        count=answer.count,
+        method=answer.method,
+        channels=answer.channels,
+    )
+    case = replace(case, said=(*case.said, said)[-ANSWERS_KEPT:])
+    if answer.method:
+        case = replace(case, promised_method=answer.method)
+    if answer.kind == "refusal":
+        case = replace(case, refusal=True)
+    if answer.kind in ("link", "help"):
+        case = _owe(case, Errand(kind=answer.kind, channel="sms", ref=answer.ref, since=event.at))
+    return case
+
+
+def _suppress(case: Case, event: AddressSuppressed) -> Case:
+    kept = tuple(u for u in case.unusable if u[0] not in event.channels)
+    return replace(case, unusable=(*kept, *((channel, f"{event.why}, {event.by}") for channel in event.channels)))
+
+
+def _restore(case: Case, event: AddressRestored) -> Case:
+    return replace(case, unusable=tuple(u for u in case.unusable if u[0] not in event.channels))
+
+
 def _uncertain(case: Case, event: AttemptUncertain) -> Case:
     send = replace(_send(case, event.attempt), status="uncertain", lease=None, code=event.code)
     return _set_send(case, event.attempt, send)
@@ -278,6 +367,10 @@ _CHANGES: dict[type[Event], Callable[[Case, Any], Case]] = {
     AttemptRejected: _reject,
     AttemptUnavailable: _unavailable,
     AttemptUncertain: _uncertain,
+    ReceiptArrived: _receive,
+    AnswerReceived: _hear,
+    AddressSuppressed: _suppress,
+    AddressRestored: _restore,
     TaskOpened: _open_task,
     TaskDone: _close_tasks,
     TasksWithdrawn: _close_tasks,

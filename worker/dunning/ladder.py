@@ -7,12 +7,15 @@
 the case                                  is
 ========================================  ====================================================================
 has ended                                 left alone
-owes nothing                              ended
+owes nothing                              ended; what was promised is kept
 has a message on its way                  left until the outcome is known
 has a wrong invoice, or a corrected one   held for that invoice or no longer; the others go on
+owes the debtor an answer                 given it: the link they asked for, the recap of a call
 is held, or all it owes is                left until the hold lapses or somebody lifts it
 is under a pause                          looked at again when the pause may be over
 has a step not finished                   given that step's next channel, or its next try
+has a step that reached nobody            passed over, at once where the address is gone
+was refused payment                       given the formal notice next, once a person approves it
 has a next step whose day has come        given it: approval asked, skipped, handed over, or messages reserved
 has a next step, not yet                  looked at again then
 has no step left                          held `ladder_done`
@@ -20,14 +23,17 @@ has no step left                          held `ladder_done`
 """
 
 from datetime import date, datetime, timedelta
+from typing import Literal
 
 from worker.dunning.contact import add_business_days, forward, gap_ends, start_of_day
 from worker.dunning.decision import Around, Decision, End, HandOver, HoldInvoices, Lapse, PlaceHold, Remind, Skip, Wait
+from worker.dunning.errands import may_run, next_errand
+from worker.dunning.fold import still_owed
 from worker.dunning.model import ZERO, Case, Hold, Invoice, StepRun
 from worker.dunning.preflight import fit_from, wrong_invoices
 from worker.dunning.reach import extended, plan_for, refused, retry_at, to_do
-from worker.dunning.standing import Candidate, candidates
-from worker.dunning.strategy import Step, Strategy
+from worker.dunning.standing import UNDELIVERABLE, Candidate, candidates
+from worker.dunning.strategy import PROMISES, Step, Strategy
 from worker.dunning.view import View, lines, opens_at, run_key, total, usable
 
 #: Holds that the rules place, and lift as soon as what they wait for has come.
@@ -48,10 +54,24 @@ def decide(case: Case, strategy: Strategy, now: datetime, around: Around) -> Dec
     if checked:
         return checked
     if case.owed() == ZERO and not _corrections_to_come(case):
-        return End("credited" if case.unpaid() else "paid")
-    if open_sends:
-        return Wait("held: uncertain")
-    return _held(view) or _paused(view) or _next(view)
+        kept = next((hold for hold in case.holds if hold.reason in PROMISES), None)
+        return Lapse(kept, "kept") if kept else End("credited" if case.unpaid() else "paid")
+    errand = next_errand(view)
+    if isinstance(errand, Remind):
+        return errand
+    decision = Wait("held: uncertain") if open_sends else _held(view) or _paused(view) or _next(view)
+    if (
+        errand
+        and isinstance(decision, Wait)
+        and (decision.until is None or (errand.until or view.now) < decision.until)
+    ):
+        return errand
+    return decision
+
+
+def _sooner(wait: Wait, other: Wait) -> Wait:
+    """Whichever is over first."""
+    return other if wait.until is None or (other.until and other.until < wait.until) else wait
 
 
 def may_send(case: Case, strategy: Strategy, run: StepRun, channel: str, now: datetime, around: Around) -> str | None:
@@ -61,6 +81,8 @@ def may_send(case: Case, strategy: Strategy, run: StepRun, channel: str, now: da
     whole = case.case_hold()
     if case.ended:
         return f"the case ended: {case.ended.reason}"
+    if run.errand:
+        return "nothing is owed" if case.owed() == ZERO else may_run(view, run, channel)
     if total(case) == ZERO:
         return "nothing is owed"
     if whole:
@@ -108,7 +130,7 @@ def _held(view: View) -> Decision | None:
     case = view.case
     for hold in case.holds:
         if _over(hold, view):
-            return Lapse(hold)
+            return Lapse(hold, _outcome(hold, case))
     longest = case.case_hold()
     first_end = min((hold.until for hold in case.holds if hold.until), default=None)
     if longest:
@@ -123,10 +145,18 @@ def _held(view: View) -> Decision | None:
     return None
 
 
+def _outcome(hold: Hold, case: Case) -> Literal["", "kept", "broken"]:
+    if hold.reason not in PROMISES:
+        return ""
+    return "broken" if still_owed(case, hold.invoice) else "kept"
+
+
 def _over(hold: Hold, view: View) -> bool:
     """Has its date passed, or has what it waits for come true?"""
     case, strategy = view.case, view.strategy
     if hold.until is not None and hold.until <= view.now:
+        return True
+    if hold.reason in PROMISES and hold.invoice and not still_owed(case, hold.invoice):
         return True
     match hold.reason:
         case "below_minimum":
@@ -245,7 +275,7 @@ def _unfinished(view: View) -> Decision | None:
     run, step = current
     plan = extended(view, run, step)
     if all(refused(view.case, run, channel) for channel in plan):
-        return PlaceHold(Hold(reason="unreachable", since=view.now, note=step.name), step.name)
+        return _reached_nobody(view, run, step, plan)
     wanted = tuple(channel for channel in plan if to_do(view.case, run, step, channel))
     if not wanted:
         return None
@@ -259,9 +289,20 @@ def _unfinished(view: View) -> Decision | None:
     return _remind(view, step, run.anchor, covers=covers, wanted=ready, plan=plan)
 
 
+def _reached_nobody(view: View, run: StepRun, step: Step, plan: tuple[str, ...]) -> Decision:
+    """Nobody answered, or nothing arrived: the ladder goes on. If the address is gone, the next step's goes at once."""
+    if any(usable(view.case, channel) for channel in plan):
+        return Skip(step, run.anchor, "reached nobody")
+    after = view.strategy.steps[view.strategy.index(step.name) + 1 :]
+    if after and not (after[0].handover or after[0].approval) and plan_for(view, after[0]):
+        return Skip(step, run.anchor, UNDELIVERABLE)
+    return PlaceHold(Hold(reason="unreachable", since=view.now, note=step.name), step.name)
+
+
 def _current(view: View) -> tuple[StepRun, Step] | None:
     """The last step that messages were made for, if its invoice is still the one to chase."""
-    run = next((run for run in reversed(view.case.runs) if run.sends), None)
+    runs = (run for run in reversed(view.case.runs) if run.sends and not run.errand)
+    run = next((run for run in runs if not run.skipped), None)
     step = view.strategy.step(run.step) if run else None
     return (run, step) if run and step and _concerns(view, run, step) else None
 

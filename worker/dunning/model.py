@@ -11,12 +11,20 @@ from decimal import Decimal
 from hashlib import blake2b
 from typing import Literal
 
+from worker.dunning.answers import Errand, Method, Said
+
 DebtorKind = Literal["business", "consumer", "public"]
 InvoiceKind = Literal["invoice", "credit_note"]
 
 #: How one message stands. The first three are open: a worker may be on it, or have died on it.
-#: reserved -> sending -> accepted | rejected | unavailable | uncertain; reserved -> released.
-MessageStatus = Literal["reserved", "sending", "uncertain", "accepted", "rejected", "unavailable", "released"]
+#: reserved -> sending -> accepted | rejected | unavailable | uncertain; reserved -> released;
+#: accepted -> undelivered (it will not arrive) | unavailable (to be tried once more), by a receipt.
+MessageStatus = Literal[
+    "reserved", "sending", "uncertain", "accepted", "rejected", "unavailable", "released", "undelivered"
+]
+
+#: A run that is no step of the ladder but an errand has a name that begins so, and the errand's kind behind it.
+ERRAND = "@"
 
 ZERO = Decimal(0)
 
@@ -123,7 +131,8 @@ class Send:
 
     `lease` (real time) is until when a worker is believed to be on it. `tries` counts the calls; of the last one,
     `provider` is the configured name and `to` a digest of the debtor's address. `config` is the digest of the
-    configuration it was reserved under.
+    configuration it was reserved under. `receipt` is the most that the provider has said of the latest attempt since it
+    took it (see `receipts.py`), `missed` how many attempts reached nobody.
     """
 
     channel: str
@@ -137,6 +146,8 @@ class Send:
     lease: datetime | None = None
     code: str = ""
     retry_at: datetime | None = None
+    receipt: str = ""
+    missed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +169,11 @@ class StepRun:
     skipped: str = ""
     by_hand: bool = False
     firmer: bool = False
+
+    @property
+    def errand(self) -> bool:
+        """Is it no step of the ladder, but something the debtor asked for?"""
+        return self.step.startswith(ERRAND)
 
     @property
     def taken(self) -> bool:
@@ -188,7 +204,9 @@ class Case:
     `firmer` is set by a broken promise: the next step's tone rises by one. `failures` counts exceptions since a message
     last left, or an operator last released it. `tasks` are those people have not done yet. `debtor_as_of`: when
     upstream's books last spoke of the debtor. `let_pass` are defects of invoices that somebody released: (number,
-    defect).
+    defect). `said` are the debtor's last answers, oldest first, `errands` what they are owed for them,
+    `promised_method` how they said they would pay. `refusal`: they said that they will not; the formal notice comes
+    next.
     """
 
     id: str
@@ -211,6 +229,10 @@ class Case:
     failures: int = 0
     tasks: tuple[str, ...] = ()
     let_pass: tuple[tuple[str, str], ...] = ()
+    said: tuple[Said, ...] = ()
+    errands: tuple[Errand, ...] = ()
+    promised_method: Method = ""
+    refusal: bool = False
     ended: Ended | None = None
 
     def invoice(self, number: str) -> Invoice | None:
@@ -271,6 +293,11 @@ def address_digest(debtor: Debtor, channel: str) -> str:
     """What tells the debtor's address for a channel from another, without being it."""
     address = debtor.email if channel == "email" else debtor.phone
     return blake2b((address or "").encode(), digest_size=4).hexdigest()
+
+
+def address_of(debtor: Debtor, channel: str) -> str | None:
+    """The debtor's address for a channel; None for a task, which has none, and where none is known."""
+    return {"email": debtor.email, "sms": debtor.phone, "voice": debtor.phone}.get(channel)
 
 
 def attempt_id(case: Case, number: int) -> str:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from worker.dunning.model import Case, StepRun
+from worker.dunning.model import Case, Send, StepRun, address_digest
 from worker.dunning.strategy import Step
 from worker.dunning.view import View, usable
 
@@ -32,7 +32,8 @@ def extended(view: View, run: StepRun, step: Step) -> tuple[str, ...]:
     case, plan = view.case, tuple(c for c in run.channels if usable(view.case, c) or run.send(c))
     tried = [channel for channel in plan if channel != "task"] or plan
     over = all(send.status == "rejected" or refused(case, run, send.channel) for send in run.sends)
-    if over and (fresh := plan_for(view, step)):
+    fresh = tuple(c for c in plan_for(view, step) if not _lost(case, run.send(c))) if over else ()
+    if fresh:
         return (*(c for c in plan if c not in fresh and refused(case, run, c)), *fresh)
     if any(not refused(case, run, channel) for channel in tried):
         return plan
@@ -41,8 +42,10 @@ def extended(view: View, run: StepRun, step: Step) -> tuple[str, ...]:
 
 
 def refused(case: Case, run: StepRun, channel: str) -> bool:
-    """Was the message refused, or did it not leave, and there is no address to try it with?"""
+    """Was the message refused, did it not arrive, or did it not leave, and there is no address to try it with?"""
     send = run.send(channel)
+    if _lost(case, send):
+        return True
     unsaid = send is not None and send.status in ("rejected", "unavailable", "released")
     return unsaid and not usable(case, channel)
 
@@ -53,7 +56,13 @@ def to_do(case: Case, run: StepRun, step: Step, channel: str) -> bool:
         return False
     if send is None or send.status in ("released", "unavailable"):
         return True
-    return send.status == "rejected" and not _replaced(run, step)
+    corrected = send.status == "undelivered" and not _lost(case, send)
+    return (send.status == "rejected" or corrected) and not _replaced(run, step)
+
+
+def _lost(case: Case, send: Send | None) -> bool:
+    """Did it not arrive at the very address that the debtor still has?"""
+    return send is not None and send.status == "undelivered" and send.to == address_digest(case.debtor, send.channel)
 
 
 def _replaced(run: StepRun, step: Step) -> bool:

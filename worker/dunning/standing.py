@@ -10,6 +10,9 @@ from worker.dunning.reach import reachable
 from worker.dunning.strategy import Step, When
 from worker.dunning.view import View, opens_at, run_key
 
+#: Why a step was passed over whose address is gone: the next one is taken at once in its place.
+UNDELIVERABLE = "undeliverable"
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -34,11 +37,13 @@ def _claim_candidates(view: View) -> Iterable[Candidate]:
         return
     steps = view.claims
     place = _place(view, anchor, steps)
+    if view.case.refusal:
+        place = next((i for i in range(place, len(steps)) if steps[i].approval), place)
     if place >= len(steps):
         return
     step = steps[place]
-    by_job = view.strategy.driven_by == "jobs"
-    day = max(view.today, anchor.due_on + timedelta(days=1)) if by_job else _day(view, anchor, step)
+    at_once = view.strategy.driven_by == "jobs" or (view.case.refusal and step.approval)
+    day = max(view.today, anchor.due_on + timedelta(days=1)) if at_once else _day(view, anchor, step)
     covers = tuple(i.number for i in view.case.chased() if i.due_on < max(view.today, day))
     yield _at(view, step, anchor, covers, forward(day, view.around.calendar))
 
@@ -115,6 +120,8 @@ def _day(view: View, anchor: Invoice, step: Step) -> date:
     before = next((run for run in reversed(view.runs) if run.anchor == anchor.number), None)
     if before is None:
         return day
+    if before.skipped == UNDELIVERABLE and all(when.origin == "due" for when in step.when):
+        return max(view.today, anchor.due_on + timedelta(days=1))
     taken, offset = local_date(before.at, view.zone), _due_offset(step)
     previous = view.strategy.step(before.step)
     previous_offset = _due_offset(previous) if previous else None

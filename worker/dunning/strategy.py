@@ -28,7 +28,8 @@ class Step:
     `when`: the latest of these decides the day. `channels`: all of them, or with `first` the first that can reach the
     debtor. `notice` names the template folder. `tone` is 0 (courtesy) to 4 (formal). `deadline` is the number of days
     the message gives to pay. `approval`: a person must agree first. `min_amount`: below that total the step is skipped.
-    `handover` names who takes over; such a step sends nothing and ends the case.
+    `handover` names who takes over; such a step sends nothing and ends the case. `attempts`: how often a call that
+    reaches nobody is placed before the step falls back to another channel.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Step:
     approval: bool = False
     min_amount: Decimal = Decimal(0)
     handover: str = ""
+    attempts: int = 3
 
     @property
     def pre_due(self) -> bool:
@@ -80,6 +82,16 @@ class ContactRules:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerRules:
+    """What a debtor can settle without a person: `promise_days` from today is the furthest date they may name,
+    `instalments` the most they may ask for, the first within `first_days`."""
+
+    promise_days: int = 30
+    instalments: int = 6
+    first_days: int = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Strategy:
     """A named set of rules and its ladder. `digest` identifies the configuration it came from.
 
@@ -98,6 +110,7 @@ class Strategy:
     group_by: Literal["debtor", "invoice"] = "debtor"
     min_amount: Decimal = Decimal(0)
     backoff: tuple[timedelta, ...] = (timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=30))
+    answers: AnswerRules = AnswerRules()
     digest: str = ""
 
     def step(self, name: str) -> Step | None:
@@ -128,8 +141,13 @@ HOLDS: dict[str, HoldKind] = {
     "already_paid": HoldKind(business_days=5),
     "dispute": HoldKind(),
     "mediation": HoldKind(),
-    "approval_circuit": HoldKind(grace=2),
+    "approval_circuit": HoldKind(business_days=5, grace=2),
     "terms_misunderstood": HoldKind(business_days=5),
+    # what debtors say to us
+    "not_received": HoldKind(business_days=5),
+    "instalments": HoldKind(),
+    "call_me": HoldKind(),
+    "message": HoldKind(),
     # what upstream knows
     "invoice_defect": HoldKind(),
     "represented": HoldKind(),

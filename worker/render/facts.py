@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from babel import Locale
 
+from worker.dunning.answers import Answer, Said
 from worker.dunning.model import ZERO, Case, DebtorKind, Invoice
 from worker.render.local import Day, dialled, money, one_line, spoken
 from worker.render.payment_code import PaymentCode, payment_code, remittance
@@ -123,6 +124,17 @@ class EarlierContact:
     channel: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What the debtor said, to be repeated to them: `on` is the date they named, or none."""
+
+    kind: str
+    on: Day | None
+    count: int
+    method: str
+    numbers: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Letter:
     """The email's wording, for a task that asks a person to send it."""
@@ -133,7 +145,7 @@ class Letter:
 
 #: What the facts are made of: frozen, and without a method that does anything.
 FACT_TYPES: frozenset[type[Any]] = frozenset(
-    {Day, Line, Person, Sender, Addressee, EarlierContact, Letter, PaymentCode}
+    {Day, Line, Person, Sender, Addressee, EarlierContact, Answered, Letter, PaymentCode}
 )
 
 
@@ -147,7 +159,9 @@ def facts_for(
     deadline: date | None,
     firmer: bool,
     reference: str,
-    earlier: Sequence[tuple[date, str]],
+    earlier: Sequence[tuple[date, str]] = (),
+    said: Sequence[Said | Answer] = (),
+    page_url: str = "",
 ) -> dict[str, object]:
     """Every name a template may use and its value; see `templates/README.md`."""
     listed = [_line(invoice, case.currency, locale) for invoice in lines]
@@ -181,7 +195,20 @@ def facts_for(
         "firmer": firmer,
         "reference": reference,
         "earlier": [EarlierContact(Day(on, locale), channel) for on, channel in earlier],
+        "said": [answered(each, locale) for each in said],
+        "page_url": page_url,
     }
+
+
+def answered(said: Said | Answer, locale: Locale) -> Answered:
+    """An answer as the words want it."""
+    return Answered(
+        kind=said.kind,
+        on=Day(said.on, locale) if said.on else None,
+        count=said.count,
+        method=said.method,
+        numbers=tuple(map(one_line, said.invoices)),
+    )
 
 
 def _signed(invoice: Invoice) -> Decimal:

@@ -22,10 +22,11 @@ from jinja2.environment import TemplateModule
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
+from worker.dunning.answers import Answer, Said
 from worker.dunning.model import Case, Invoice
 from worker.dunning.strategy import Step
 from worker.render.errors import WordingError, wording_errors
-from worker.render.facts import FACT_TYPES, Creditor, Letter, facts_for
+from worker.render.facts import FACT_TYPES, Creditor, Letter, answered, facts_for
 from worker.render.local import one_line
 from worker.render.payment_code import PaymentCode
 from worker.render.sms_text import gsm_text, sms_segments
@@ -124,13 +125,16 @@ class Wordings:
         firmer: bool,
         reference: str,
         earlier: Sequence[tuple[date, str]] = (),
+        said: Sequence[Said] = (),
+        page_url: str = "",
         test: bool = False,
     ) -> Wording:
         """The words of that step on that channel, in the debtor's language; a task's, in the creditor's.
 
         `lines` are the invoices to list, at least one, oldest first, and credit notes. `deadline` is the date to ask
         payment by. `firmer`: a promise was broken. `reference` tells this message from others and ends every SMS.
-        `earlier` are the contacts so far and their channels. A `test` begins with a sentence that says so,
+        `earlier` are the contacts so far and their channels, `said` what the debtor answered in the call that a recap
+        is of, `page_url` the debtor's own page or "". A `test` begins with a sentence that says so,
         and has no payment code. Raises WordingError.
         """
 
@@ -146,6 +150,8 @@ class Wordings:
                 firmer=firmer,
                 reference=reference,
                 earlier=earlier,
+                said=said,
+                page_url=page_url,
             )
             if test:  # a bank's app would fill in the transfer of an example, and a person need only nod
                 facts["qr"] = None
@@ -154,6 +160,30 @@ class Wordings:
         with wording_errors(self.folder):
             told = told_in(case.debtor.locale)
             return self._task(told_in(creditor.locale), told) if channel == "task" else self._write(*told, channel)
+
+    def answer_task(self, *, case: Case, creditor: Creditor, answer: Answer, today: date) -> tuple[str, str]:
+        """The title and the text of what a person is to do about an answer, in the creditor's language.
+
+        Raises WordingError.
+        """
+        with wording_errors(self.folder):
+            locale = _locale(creditor.locale)
+            facts = facts_for(
+                case=case,
+                lines=case.unpaid() or case.invoices,
+                creditor=creditor,
+                locale=locale,
+                today=today,
+                deadline=None,
+                firmer=False,
+                reference="",
+                said=[answer],
+            )
+            place = self._place(creditor.id, locale, "")
+            names = {**facts, "notice": "", "test": False, "answer": answered(answer, locale), "source": answer.source}
+            rendered = self._text(place, "answer.txt", {**names, "words": _quoted(answer.text)})
+            title, _, text = rendered.partition("\n")
+            return one_line(title), text.strip()
 
     def overrides(self, creditor: str) -> bool:
         """Has that creditor words of its own?"""
@@ -289,6 +319,11 @@ def _tidy(text: str, *, french: bool) -> str:
             text = text.replace(f" {sign}", f"\u00a0{sign}")
         text = text.replace("« ", "«\u00a0")
     return text
+
+
+def _quoted(text: str) -> list[str]:
+    """What somebody wrote, line by line, without what a screen should not be sent."""
+    return [one_line(line) for line in text.splitlines() if line.strip()]
 
 
 def _locale(name: str) -> Locale:

@@ -1,0 +1,168 @@
+"""A fact from outside becomes an event: what providers report, and what debtors answer.
+
+Whoever calls these may call them again: a receipt that says nothing new and an answer that was given before change
+nothing.
+"""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from typing import TypeVar
+
+import structlog
+
+from channels.base import Receipt
+from worker.app import App
+from worker.cases import Conflict, Refused, Seen
+from worker.commit import Commit, Stored
+from worker.dunning import receipts
+from worker.dunning.answers import Answer
+from worker.dunning.effects import EFFECTS, NotAcceptable, consequences
+from worker.dunning.events import AddressSuppressed, Event, HoldPlaced, ReceiptArrived, TaskOpened
+from worker.dunning.model import Case, Hold, Send, StepRun, address_digest, creditor_of, parse_attempt_id
+from worker.dunning.view import local_today
+from worker.intake import REMEMBERED
+from worker.look import keep_in_step, settle_agenda
+from worker.taking import calendar_of
+
+__all__ = ["Heard", "NoSuchCase", "NotAcceptable", "answer", "receive"]
+
+#: How often a case is read and changed again when others write to it, and how much longer, in seconds, each time.
+TRIES, WAIT, WAIT_MOST = 200, 0.001, 0.05
+#: What a receipt makes of the address it was sent to.
+_SUPPRESSED = {"hard": "bounced", "opted_out": "opted_out", "complained": "complained"}
+
+T = TypeVar("T")
+_log = structlog.get_logger("relance.inbound")
+
+
+class NoSuchCase(LookupError):
+    """There is no case of that id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The case as it is after the answer; `repeated`: it had been given before, and changed nothing."""
+
+    case: Case
+    repeated: bool = False
+
+
+# ---- receipts
+
+
+def receive(app: App, receipt: Receipt) -> bool:
+    """Store what a provider said of an attempt, if it is news. Raises redis errors. False: it changed nothing."""
+    try:
+        case_id, number = parse_attempt_id(receipt.attempt)
+    except ValueError:
+        case_id, number = "", 0
+    return _persist(lambda: _receive_once(app, receipt, case_id, number))
+
+
+def _receive_once(app: App, receipt: Receipt, case_id: str, number: int) -> bool:
+    seen = app.cases.see(case_id) if "-" in case_id else None
+    found = seen.case.find_attempt(number) if seen else None
+    if seen is None or found is None:
+        _log.warning("receipt.unmatched", provider=receipt.provider, what=receipt.what, code=receipt.code)
+        return False
+    run, send = found
+    if not receipts.is_news(receipt.what, send):
+        _log.info("receipt.known", attempt=receipt.attempt, provider=receipt.provider, what=receipt.what)
+        return False
+    if receipt.what == "account":
+        _log.error("receipt.account", attempt=receipt.attempt, provider=receipt.provider, code=receipt.code)
+    now = app.clock.now()
+    events = _received(app, seen, run, send, receipt, now)
+    commit = Commit(seen.case.creditor)
+    case = commit.change(seen.stored, events)
+    keep_in_step(commit, case, events, now)
+    settle_agenda(commit, case, None, now)
+    app.cases.commit(commit)
+    return True
+
+
+def _received(app: App, seen: Seen, run: StepRun, send: Send, receipt: Receipt, now: datetime) -> list[Event]:
+    case = seen.case
+    strategy = app.config.strategies.get(case.strategy)
+    step = strategy.step(run.step) if strategy else None
+    arrived = ReceiptArrived(
+        at=now,
+        attempt=send.attempt,
+        what=receipt.what,
+        provider=receipt.provider,
+        code=receipt.code,
+        provider_id=receipt.provider_id,
+        retry_at=receipts.again_at(receipt.what, send, step, now),
+        real_at=app.clock.real() if app.clock.rehearsal else None,
+    )
+    why = _SUPPRESSED.get(receipt.what)
+    if why and send.to in ("", address_digest(case.debtor, send.channel)):
+        return [arrived, AddressSuppressed(at=now, channels=(send.channel,), why=why, by=receipt.provider)]
+    if receipt.what in receipts.REFUSED:
+        note = f"{run.step}, {send.channel}: the content was refused ({receipt.code})"
+        return [arrived, HoldPlaced(at=now, hold=Hold(reason="error", since=now, note=note))]
+    return [arrived]
+
+
+# ---- answers
+
+
+def answer(app: App, case_id: str, said: Answer) -> Heard:
+    """Store what a debtor said and what follows from it; when this returns, nothing that it forbids begins any more.
+
+    Raises NoSuchCase, NotAcceptable and redis errors. The same `ref` twice is one answer.
+    """
+    return _persist(lambda: _answer_once(app, case_id, said))
+
+
+def _answer_once(app: App, case_id: str, said: Answer) -> Heard:
+    stored = app.cases.load(case_id) if "-" in case_id else None
+    if stored is None:
+        raise NoSuchCase(case_id)
+    now, creditor = app.clock.now(), creditor_of(case_id)
+    commit = Commit(creditor)
+    mark = commit.keys.job(f"answer:{_digest(f'{case_id}|{said.ref}')}")
+    commit.guard("absent", mark)
+    commit.op("SET", mark, "1", "EX", int(REMEMBERED.total_seconds()))
+    events = _answered(app, stored, said, now)
+    case = commit.change(stored, events)
+    keep_in_step(commit, case, events, now)
+    commit.look_now(case_id, now)
+    try:
+        app.cases.commit(commit)
+    except Refused:
+        return Heard(stored.case, repeated=True)
+    return Heard(case)
+
+
+def _answered(app: App, stored: Stored, said: Answer, now: datetime) -> list[Event]:
+    case = stored.case
+    strategy = app.config.strategies.get(case.strategy)
+    if strategy is None:
+        raise LookupError("the case's strategy is not configured any more")
+    events = consequences(case, said, strategy.answers, calendar_of(case), now)
+    if not EFFECTS[said.kind].task:
+        return events
+    title, text = app.wordings.answer_task(
+        case=case, creditor=app.config.creditors[case.creditor], answer=said, today=local_today(case, now)
+    )
+    task = f"{case.id}.answer-{_digest(said.ref)[:8]}"
+    return [*events, TaskOpened(at=now, task=task, kind=said.kind, title=title, text=text)]
+
+
+def _digest(text: str) -> str:
+    return blake2b(text.encode(), digest_size=10).hexdigest()
+
+
+def _persist(once: Callable[[], T]) -> T:
+    """Do it, reading again whenever somebody else wrote first; chance makes it everybody's turn."""
+    for turn in range(TRIES):
+        try:
+            return once()
+        except Conflict:
+            time.sleep(random.uniform(0, min(WAIT_MOST, WAIT * turn)))
+    raise Conflict

@@ -1,0 +1,74 @@
+"""What comes in from outside is handed in here and worked on later: the door that took it has nothing more to do.
+
+A receipt is ids and words of ours, and goes into the queue. What a person wrote is kept in the store, and the queue
+bears its id.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from hashlib import blake2b
+from typing import Any, cast
+
+import dramatiq
+
+from channels.base import Receipt, Reply
+from worker.app import App
+from worker.queues import INBOUND
+
+#: How long what a person wrote waits to be worked on, and is kept after that.
+KEPT = timedelta(days=30)
+
+
+def hand_in_receipt(app: App, receipt: Receipt) -> None:
+    """Queue it. Raises redis errors. May be repeated."""
+    hand_in_receipts(app, [receipt])
+
+
+def hand_in_receipts(app: App, receipts: Sequence[Receipt]) -> None:
+    """Queue them all. Raises redis errors; then some of them may be queued, and all may be handed in again."""
+    for receipt in receipts:
+        fields = {name: value for name, value in asdict(receipt).items() if value}
+        if receipt.at:
+            fields["at"] = receipt.at.isoformat()
+        app.broker.enqueue(_message(receipt=fields))
+
+
+def hand_in_reply(app: App, reply: Reply) -> None:
+    """Keep it in the store, then queue its id. Raises redis errors. May be repeated."""
+    name = blake2b(f"{reply.channel}|{reply.id}".encode(), digest_size=10).hexdigest()
+    app.client.set(_key(name), json.dumps(asdict(reply), ensure_ascii=False), ex=KEPT)
+    app.broker.enqueue(_message(reply=name))
+
+
+def read_receipt(fields: dict[str, Any]) -> Receipt:
+    """What `hand_in_receipt` queued. Raises TypeError and ValueError for anything else."""
+    at = fields.get("at")
+    return Receipt(**{**fields, "at": datetime.fromisoformat(at) if at else None})
+
+
+def read_reply(reply: str | dict[str, Any]) -> Reply:
+    """The reply itself, of one that was set aside whole. Raises TypeError for anything else."""
+    if not isinstance(reply, dict):
+        raise TypeError("a reply is an object")
+    return Reply(**reply)
+
+
+def load_reply(app: App, name: str) -> Reply | None:
+    """The reply of that id, if it is still kept."""
+    kept = cast("str | None", app.client.get(_key(name)))
+    return Reply(**json.loads(kept)) if kept else None
+
+
+def whole(reply: Reply) -> "dramatiq.Message[None]":
+    """The queue's message with all of the reply in it, for the list of what could not be taken."""
+    return _message(reply=asdict(reply))
+
+
+def _key(name: str) -> str:
+    return f"relance:inbox:{name}"
+
+
+def _message(**fact: Any) -> "dramatiq.Message[None]":
+    return dramatiq.Message(queue_name=INBOUND, actor_name="inbound", args=(), kwargs=fact, options={})

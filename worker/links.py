@@ -1,0 +1,94 @@
+"""Signed addresses that a debtor is given: the page, the one-click unsubscribe, the mailbox to answer to.
+
+A token names a case, never a person, and says until when it is good (real time). It is letters that survive being
+retyped and mail hosts that fold them to lower case. The signature is HMAC-SHA256 cut short to what an SMS and a
+mailbox's 64 characters have room for: 80 bits, 65 in a mailbox, which can only be guessed online.
+"""
+
+import hmac
+from base64 import b32encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal
+
+Purpose = Literal["r", "u", "m"]
+
+#: How long a link stays good, and how many letters its signature has, by purpose.
+GOOD_FOR = timedelta(days=180)
+_LETTERS: dict[Purpose, int] = {"r": 16, "u": 16, "m": 13}
+_CHANNELS = {"email": "e", "sms": "s", "voice": "v", "task": "t"}
+_NAMES = {letter: channel for channel, letter in _CHANNELS.items()}
+_EPOCH = date(2020, 1, 1)
+
+
+class BadToken(ValueError):
+    """Not one of ours, or too old; `expired` tells which."""
+
+    def __init__(self, *, expired: bool = False) -> None:
+        super().__init__("expired" if expired else "not a token")
+        self.expired = expired
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a token stands for: a case, and the channel the link went out on."""
+
+    case_id: str
+    channel: str
+
+
+class Links:
+    """Makes and reads them. `keys`: the secret and, while it is being changed, the one before."""
+
+    def __init__(self, public_url: str, keys: Sequence[str]) -> None:
+        self._public_url = public_url
+        self._keys = keys
+
+    def page(self, case_id: str, channel: str, today: date) -> str:
+        """The URL of the debtor's page; `today` in real time."""
+        return f"{self._public_url}/r/{self.token('r', case_id, channel, today)}"
+
+    def unsubscribe(self, case_id: str, channel: str, today: date) -> str:
+        """The URL that takes the address off that channel with one POST."""
+        return f"{self._public_url}/u/{self.token('u', case_id, channel, today)}"
+
+    def mailbox(self, case_id: str, domain: str) -> str:
+        """The address to answer to, good as long as the case."""
+        return f"r+{case_id}.{self._sign(self._keys[0], 'm', case_id)}@{domain}"
+
+    def token(self, purpose: Purpose, case_id: str, channel: str, today: date) -> str:
+        """Case, channel, last day, signature."""
+        body = f"{case_id}.{_CHANNELS[channel]}{(today + GOOD_FOR - _EPOCH).days:x}"
+        return f"{body}.{self._sign(self._keys[0], purpose, body)}"
+
+    def read(self, purpose: Purpose, token: str, today: date) -> Grant:
+        """What it stands for. Raises BadToken."""
+        body, _, signature = token.lower().rpartition(".")
+        self._check(purpose, body, signature)
+        case_id, _, rest = body.rpartition(".")
+        if (today - _EPOCH).days > int(rest[1:], 16):
+            raise BadToken(expired=True)
+        return Grant(case_id, _NAMES[rest[0]])
+
+    def case_of_mailbox(self, address: str) -> str:
+        """The case whose mailbox that is. Raises BadToken."""
+        local, _, _ = address.lower().rpartition("@")
+        prefix, _, token = local.partition("+")
+        case_id, _, signature = token.rpartition(".")
+        if prefix != "r":
+            raise BadToken
+        self._check("m", case_id, signature)
+        return case_id
+
+    def _check(self, purpose: Purpose, body: str, signature: str) -> None:
+        good = [
+            hmac.compare_digest(self._sign(key, purpose, body).encode(), signature.encode(errors="replace"))
+            for key in self._keys
+        ]
+        if not any(good):
+            raise BadToken
+
+    def _sign(self, key: str, purpose: Purpose, body: str) -> str:
+        digest = hmac.digest(key.encode(), f"relance/{purpose}/{body}".encode(), "sha256")
+        return b32encode(digest).decode().lower()[: _LETTERS[purpose]]
