@@ -1,11 +1,14 @@
 """What is next for a case, when, and why not yet: the rules' own decision, in words."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from worker.app import App
 from worker.cases import Seen
+from worker.dunning.answers import AnswerKind
 from worker.dunning.decision import Decision, End, HandOver, HoldInvoices, Lapse, PlaceHold, Remind, Skip, Wait
 from worker.dunning.ladder import decide
 from worker.dunning.model import Case, Send, StepRun, attempt_id
@@ -30,7 +33,11 @@ HOLD_WORDS = {
     "dispute": "the debtor disputes it",
     "mediation": "a mediation was asked for",
     "approval_circuit": "it is being approved at the debtor's",
-    "terms_misunderstood": "the terms were explained; the debtor is given time",
+    "terms_misunderstood": "the debtor has a question about the terms; there is time to explain them",
+    "not_received": "the debtor has not received the invoice; there is time to send it again",
+    "instalments": "the debtor asks to pay in instalments: a person agrees on a plan",
+    "call_me": "the debtor asks to be called back",
+    "message": "the debtor wrote something that a person must read",
     "invoice_defect": "the invoice is wrong",
     "represented": "the debtor has a legal representative: contact that person alone",
     "vulnerable": "the debtor is vulnerable: a person decides",
@@ -44,6 +51,41 @@ HOLD_WORDS = {
     "error": "it failed three times in a row, or a provider refused the content",
     "uncertain": "a message may have gone: settle it with `relance attempts uncertain settle`",
 }
+
+
+#: What a debtor can answer, for a person.
+ANSWER_WORDS: dict[AnswerKind, str] = {
+    "promise": "will pay",
+    "already_paid": "says it is paid",
+    "instalments": "asks for instalments",
+    "refusal": "refuses to pay",
+    "dispute": "disputes it",
+    "not_received": "has not received the invoice",
+    "invoice_error": "says the invoice is wrong",
+    "terms_misunderstood": "has a question about the terms",
+    "approval_circuit": "is having it approved",
+    "mediation": "asks for mediation",
+    "wrong_person": "is not the right person",
+    "opt_out": "wants no more of these",
+    "opt_in": "may be written to again",
+    "complaint": "reported it as spam",
+    "call_me": "asks to be called back",
+    "message": "wrote something to be read",
+    "confirmed": "is the right person",
+    "method": "said how it will be paid",
+    "link": "asked for the link",
+    "help": "asked for help",
+}
+
+
+def answer_words(answer: Mapping[str, Any]) -> str:
+    """An answer as the event stream has it, in one line, without the debtor's own words."""
+    found = [ANSWER_WORDS.get(answer["kind"], answer["kind"])]
+    found += [f"on {answer['on']}"] if answer.get("on") else []
+    found += [f"{answer['count']} times"] if answer.get("count") else []
+    found += [f"by {answer['method']}"] if answer.get("method") else []
+    found += [f"({', '.join(answer['invoices'])})"] if answer.get("invoices") else []
+    return f"answer by {answer['source']}: {' '.join(found)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +197,7 @@ def _unsent(case: Case, run: StepRun, send: Send) -> str:
         "rejected": f"refused by the provider ({send.code})",
         "unavailable": f"the provider was unavailable ({send.code}), tried {send.tries} times",
         "released": f"not sent: {send.code}",
+        "undelivered": f"it did not arrive ({send.code})",
     }
     return f"{run.step}, {send.channel}: {words[send.status]} [{attempt_id(case, send.attempt)}]"
 

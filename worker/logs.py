@@ -18,7 +18,7 @@ import structlog
 from dramatiq.broker import MessageProxy
 from dramatiq.message import Message
 
-from worker.dunning.events import Event, HoldPlaced, PaymentFailed
+from worker.dunning.events import AddressRestored, AddressSuppressed, AnswerReceived, Event, HoldPlaced, PaymentFailed
 from worker.dunning.model import Case, attempt_id
 
 #: Libraries that log addresses, bodies or keys below this level.
@@ -114,7 +114,7 @@ def place_of(error: BaseException) -> str:
 
 
 #: The fields of an event that a log line shows; none of them can hold a name, an address or a number.
-_FIELDS = ("step", "channel", "attempt", "provider", "provider_id", "why", "code", "to", "reason")
+_FIELDS = ("step", "channel", "attempt", "provider", "provider_id", "why", "code", "to", "reason", "what", "outcome")
 
 
 def log_event(case: Case, event: Event) -> None:
@@ -124,6 +124,10 @@ def log_event(case: Case, event: Event) -> None:
         fields["attempt"] = attempt_id(case, fields["attempt"])
     if isinstance(event, HoldPlaced):
         fields["reason"] = event.hold.reason
+    elif isinstance(event, AnswerReceived):
+        fields |= {"answer": event.answer.kind, "source": event.answer.source}
+    elif isinstance(event, AddressSuppressed | AddressRestored):
+        fields |= {"channels": list(event.channels), "by": event.by}
     elif isinstance(event, PaymentFailed):
         del fields["reason"]  # the bank's own words, which may name somebody
     _log.info(event_name(type(event)), case=case.id, creditor=case.creditor, **fields)

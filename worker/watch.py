@@ -14,9 +14,21 @@ from rich.table import Table
 
 from worker.app import App
 from worker.commit import Keys
-from worker.explain import REASONS, hold_words
+from worker.explain import ANSWER_WORDS, REASONS, answer_words, hold_words
 
 _BLOCK_MS = 500
+#: What is news of a message's way, in words.
+RECEIPT_WORDS = {
+    "hard": "did not arrive: the address is gone",
+    "soft": "did not arrive, for now",
+    "opted_out": "did not arrive: they had asked for no more",
+    "complained": "was reported as spam",
+    "content": "did not arrive: its words were refused",
+    "account": "did not arrive: the account needs a person",
+    "unanswered": "nobody answered",
+    "answered": "somebody answered",
+    "machine": "a machine answered",
+}
 #: With `until_ended`: how many empty reads after the last case ended, in case another one opens.
 _CALM = 3
 
@@ -116,6 +128,36 @@ class Board:
         if hold["reason"] != "partial_payment":
             self._then(case, words)
         return words
+
+    def _hold_lapsed(self, case: _Case, event: dict[str, Any]) -> str | None:
+        outcome = event.get("outcome")
+        if not outcome:
+            return None
+        words = f"the promise was {outcome}"
+        self._then(case, words)
+        return words
+
+    def _answer_received(self, case: _Case, event: dict[str, Any]) -> str:
+        words = answer_words(event["answer"])
+        self._then(case, words)
+        return words
+
+    def _receipt_arrived(self, case: _Case, event: dict[str, Any]) -> str | None:
+        words = RECEIPT_WORDS.get(event["what"])
+        row = case.attempts.get(event["attempt"])
+        if words is None or row is None:
+            return None
+        code = f" ({event['code']})" if event.get("code") else ""
+        return f"{row.step:<16} {row.channel:<6} {words}{code}"
+
+    def _address_suppressed(self, case: _Case, event: dict[str, Any]) -> str:
+        return f"no more by {', '.join(event['channels'])}: {event['why']} ({event['by']})"
+
+    def _address_restored(self, case: _Case, event: dict[str, Any]) -> str:
+        return f"again by {', '.join(event['channels'])} ({event['by']})"
+
+    def _task_opened(self, case: _Case, event: dict[str, Any]) -> str | None:
+        return f"a task for a person: {event['kind']}" if event["kind"] in ANSWER_WORDS else None
 
     def _approval_given(self, case: _Case, event: dict[str, Any]) -> str:
         self.rows.append(
