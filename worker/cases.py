@@ -72,12 +72,14 @@ class Known:
 
     `held_by`: the case that last held each invoice, by number; `latest`: the latest case of each group (see
     `reminders.group_of`), open or ended; unknown ones are left out. `early`: payments that came before their invoice,
-    as JSON, by number.
+    as JSON, by number. `suppressed`: those of the addresses asked for that are on the suppression list, by field (see
+    `commit.suppressed_field`).
     """
 
     held_by: Mapping[str, str]
     latest: Mapping[str, str]
     early: Mapping[str, list[str]]
+    suppressed: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,18 +175,28 @@ class Cases:
         values: list[bytes] = self.client.execute_command("LRANGE", key, 0, -1, **_PACKED)
         return [decode_event(unpack(value)) for value in values]
 
-    def known(self, creditor: str, numbers: Sequence[str], groups: Sequence[str] = ()) -> Known:
-        """What the store knows of these invoices and groups, in one round trip."""
+    def known(
+        self, creditor: str, numbers: Sequence[str], groups: Sequence[str] = (), addresses: Sequence[str] = ()
+    ) -> Known:
+        """What the store knows of these invoices, groups and addresses, in one round trip."""
         keys = Keys(creditor)
         with self.client.pipeline(transaction=False) as pipe:
             pipe.hmget(keys.invoices, list(numbers))
             if groups:
                 pipe.hmget(keys.groups, list(groups))
+            if addresses:
+                pipe.hmget(keys.suppressed, list(addresses))
             for number in numbers:
                 pipe.lrange(keys.early(number), 0, -1)
             held_by, *found = pipe.execute()
         latest = found.pop(0) if groups else []
-        return Known(_paired(numbers, held_by), _paired(groups, latest), dict(zip(numbers, found, strict=True)))
+        listed = found.pop(0) if addresses else []
+        return Known(
+            _paired(numbers, held_by),
+            _paired(groups, latest),
+            dict(zip(numbers, found, strict=True)),
+            frozenset(_paired(addresses, listed)),
+        )
 
     def latest_of_group(self, creditor: str, group: str) -> str | None:
         """The latest case of a group (see `reminders.group_of`), open or ended."""

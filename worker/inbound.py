@@ -100,12 +100,18 @@ def _received(app: App, seen: Seen, run: StepRun, send: Send, receipt: Receipt, 
         real_at=app.clock.real() if app.clock.rehearsal else None,
     )
     why = _SUPPRESSED.get(receipt.what)
-    if why and send.to in ("", address_digest(case.debtor, send.channel)):
+    if why and _went_to_the_debtor(app, case, send):
         return [arrived, AddressSuppressed(at=now, channels=(send.channel,), why=why, by=receipt.provider)]
     if receipt.what in receipts.REFUSED:
         note = f"{run.step}, {send.channel}: the content was refused ({receipt.code})"
         return [arrived, HoldPlaced(at=now, hold=Hold(reason="error", since=now, note=note))]
     return [arrived]
+
+
+def _went_to_the_debtor(app: App, case: Case, send: Send) -> bool:
+    """To the address that they still have: not to one since corrected, nor to the creditor's own, in staging."""
+    redirected = app.config.creditors[case.creditor].redirect_to is not None
+    return not redirected and send.to == address_digest(case.debtor, send.channel)
 
 
 # ---- answers

@@ -10,9 +10,10 @@ from hashlib import blake2b
 from zoneinfo import ZoneInfo
 
 from worker.calendar import calendar_for
-from worker.commit import DEBTOR_DIGITS, Stored, millis
+from worker.commit import DEBTOR_DIGITS, Stored, millis, suppressed_field
 from worker.dunning.contact import forward
 from worker.dunning.events import (
+    AddressSuppressed,
     CaseOpened,
     DebtorChanged,
     Event,
@@ -22,7 +23,8 @@ from worker.dunning.events import (
     Moved,
     PaymentReceived,
 )
-from worker.dunning.model import ZERO, Debtor, Invoice, Movement, StepRun
+from worker.dunning.fold import fold
+from worker.dunning.model import ZERO, Debtor, Invoice, Movement, StepRun, address_of
 from worker.dunning.strategy import Strategy
 from worker.dunning.view import run_key
 from worker.jobs import BadJob, ReminderDue, strategy_of
@@ -37,7 +39,9 @@ def remind(taking: Taking, job: ReminderDue) -> None:
     strategy = strategy_of(job, taking.app.config)
     if strategy is None:
         raise BadJob(["debtor.kind: the creditor has no strategy for that kind"])
-    found = taking.known([invoice.number for invoice in job.invoices], _group_keys(job, strategy))
+    debtor = job.debtor.value(taking.app.config.creditors[job.creditor])
+    numbers = [invoice.number for invoice in job.invoices]
+    found = taking.known(numbers, _group_keys(job, strategy), list(_fields(debtor).values()))
     invoices = _news(taking, job, found.holders)
     if strategy.group_by == "invoice":
         _refuse_credit_notes(job)
@@ -45,7 +49,13 @@ def remind(taking: Taking, job: ReminderDue) -> None:
     else:
         groups = [("", invoices)] if invoices or strategy.driven_by == "jobs" else []
     for group, members in groups:
-        _Group(taking, job, strategy, group, found).update(members)
+        _Group(taking, job, strategy, debtor, group, found).update(members)
+
+
+def _fields(debtor: Debtor) -> dict[str, str]:
+    """Under what names the debtor's addresses would be on the suppression list, by channel."""
+    pairs = ((channel, address_of(debtor, channel)) for channel in ("email", "sms", "voice"))
+    return {channel: suppressed_field(channel, address) for channel, address in pairs if address}
 
 
 def _group_keys(job: ReminderDue, strategy: Strategy) -> list[str]:
@@ -93,10 +103,12 @@ def _keep_movements(stated: Invoice, known: Invoice | None) -> Invoice:
 class _Group:
     """The invoices of one case: the debtor's in one currency, or with `group_by: invoice` a single one."""
 
-    def __init__(self, taking: Taking, job: ReminderDue, strategy: Strategy, group: str, found: Found) -> None:
+    def __init__(
+        self, taking: Taking, job: ReminderDue, strategy: Strategy, debtor: Debtor, group: str, found: Found
+    ) -> None:
         self.taking, self.job, self.strategy, self.group = taking, job, strategy, group
-        self.holders, self.early = found.holders, found.early
-        self.debtor: Debtor = job.debtor.value(taking.app.config.creditors[job.creditor])
+        self.holders, self.early, self.suppressed = found.holders, found.early, found.suppressed
+        self.debtor = debtor
         self.currency = job.invoices[0].currency
         self.key = group_of(self.debtor.id, self.currency, group)
         self.latest = found.latest.get(self.key)
@@ -153,7 +165,9 @@ class _Group:
             events.append(InvoicesStated(at=self.taking.now, invoices=changed))
         known = current.case.debtor_as_of
         if current.case.debtor != self.debtor and (known is None or self.taking.as_of >= known):
-            events.append(DebtorChanged(at=self.taking.now, debtor=self.debtor, as_of=self.taking.as_of))
+            changed_debtor = DebtorChanged(at=self.taking.now, debtor=self.debtor, as_of=self.taking.as_of)
+            after = fold(current.case, [changed_debtor])
+            events += [changed_debtor, *self._suppressed(dict(after.unusable))]
         return events
 
     def _opening(self, invoices: list[Invoice]) -> list[Event]:
@@ -169,7 +183,15 @@ class _Group:
             invoices=tuple(invoices),
             as_of=self.taking.as_of,
         )
-        return [self._with_history(opened), *self._lasting_holds()]
+        return [self._with_history(opened), *self._lasting_holds(), *self._suppressed({})]
+
+    def _suppressed(self, known: Mapping[str, str]) -> list[Event]:
+        """Which of the debtor's addresses are on the suppression list, besides those the case knows of."""
+        found = (channel for channel, field in _fields(self.debtor).items() if field in self.suppressed)
+        channels = tuple(channel for channel in found if channel not in known)
+        return (
+            [AddressSuppressed(at=self.taking.now, channels=channels, why="suppressed", by="list")] if channels else []
+        )
 
     def _lasting_holds(self) -> list[Event]:
         """What was said of the person, not of the debt, outlives the case before."""

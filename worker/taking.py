@@ -16,11 +16,12 @@ from worker.jobs import BadJob
 @dataclass(frozen=True, slots=True)
 class Found:
     """The cases that last held each invoice, by number; the latest of each group; payments that came before their
-    invoice, as JSON, by number."""
+    invoice, as JSON, by number; which of the debtor's addresses are suppressed, by field."""
 
     holders: Mapping[str, Stored]
     latest: Mapping[str, Stored]
     early: Mapping[str, list[str]]
+    suppressed: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -56,9 +57,12 @@ class Taking:
             raise BadJob(["case: the creditor has no such case"])
         return stored
 
-    def known(self, numbers: Sequence[str], groups: Sequence[str] = ()) -> Found:
-        """What is stored about these invoices and groups; the commit is refused if an invoice has moved since."""
-        known = self.app.cases.known(self.creditor, numbers, groups)
+    def known(self, numbers: Sequence[str], groups: Sequence[str] = (), addresses: Sequence[str] = ()) -> Found:
+        """What is stored about these invoices, groups and addresses.
+
+        The commit is refused if an invoice has moved since.
+        """
+        known = self.app.cases.known(self.creditor, numbers, groups, addresses)
         for number in numbers:
             self.commit.guard("is", self.commit.keys.invoices, number, known.held_by.get(number, ""))
         cases = self.app.cases.load_many(self.creditor, [*known.held_by.values(), *known.latest.values()])
@@ -66,6 +70,7 @@ class Taking:
             holders={number: cases[case_id] for number, case_id in known.held_by.items() if case_id in cases},
             latest={group: cases[case_id] for group, case_id in known.latest.items() if case_id in cases},
             early=known.early,
+            suppressed=known.suppressed,
         )
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from worker.cli import cases, control, jobs, run, words
+from worker.cli import cases, control, jobs, run, suppress, words
 
 
 class Commands(TyperGroup):
@@ -56,6 +56,7 @@ run.add_to(app)
 jobs.add_to(app)
 cases.add_to(app)
 control.add_to(app)
+suppress.add_to(app)
 words.add_to(app)
 
 

@@ -60,7 +60,7 @@ def _creditors(app: "App", creditor: str | None) -> list[str]:
 
 
 def _summary(found: "Case") -> dict[str, str]:
-    last = next((run.step for run in reversed(found.runs)), "")
+    last = next((run.step for run in reversed(found.runs) if not run.errand), "")
     holds = ", ".join(sorted({hold.reason for hold in found.holds}))
     state = f"ended: {found.ended.reason}" if found.ended else f"held: {holds}" if holds else "open"
     return {
