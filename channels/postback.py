@@ -2,13 +2,10 @@
 
 The body is an object with the fields of `Message` and `version` 1; attachments are in base64, and those with a
 `content_id` are shown inside the HTML, which asks for them as `cid:`. The header
-`Idempotency-Key` is the same on every try of a message. With a signing secret, `X-Relance-Signature` is
-`sha256=` and the hexadecimal HMAC-SHA256 of the header `X-Relance-Timestamp` (Unix seconds), a dot, and the raw body.
+`Idempotency-Key` is the same on every try of a message. With a signing secret, the body is signed (`signature.py`).
 """
 
 import base64
-import hashlib
-import hmac
 import json
 import time
 from collections.abc import Mapping
@@ -23,6 +20,7 @@ from channels.base import Accepted, Attachment, ConfigurationError, Message
 from channels.mime import fingerprint
 from channels.outcome import Word, failure, writing
 from channels.settings import TimedSettings, Variable, demand, http_url, is_loopback
+from channels.signature import signed
 
 if TYPE_CHECKING:  # takes its time to import; only who sends shall pay it
     from channels.http import Answer, Http
@@ -78,7 +76,7 @@ class Postback:
         self._url = url
         self._headers = {**headers, "Content-Type": "application/json"}
         self._statuses = STATUSES | settings.statuses
-        self._key = key.encode()
+        self._key = key
         self.real = not is_loopback(urlsplit(url).hostname or "")
         self.bound = settings.bound
 
@@ -115,11 +113,7 @@ class Postback:
 
     def _sealed(self, message: Message, body: bytes) -> dict[str, str]:
         headers = {**self._headers, "Idempotency-Key": fingerprint(message)}
-        if self._key:
-            stamp = str(int(time.time()))
-            seal = hmac.new(self._key, f"{stamp}.".encode() + body, hashlib.sha256).hexdigest()
-            headers |= {"X-Relance-Timestamp": stamp, "X-Relance-Signature": f"sha256={seal}"}
-        return headers
+        return headers | signed(self._key, body, time.time()) if self._key else headers
 
     def _meaning(self, status: int) -> Meaning:
         if status in self._statuses:

@@ -59,6 +59,7 @@ class Keys:
         self.tasks = f"{self._root}:tasks"
         self.suppressed = f"{self._root}:suppressed"
         self.phones = f"{self._root}:phones"
+        self.rate = f"{self._root}:rate"
 
     def case(self, case_id: str) -> str:
         """The snapshot of a case."""

@@ -4,12 +4,13 @@ An older word never overrides a newer one: amounts are compared by `as_of`, when
 they arrive. A reminder computed before a payment and processed after it never revives the debt.
 """
 
+import hashlib
 import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -27,17 +28,25 @@ REMEMBERED = timedelta(days=90)
 #: at most each time: of many who write at once one gets through, and chance makes it everybody's turn.
 TRIES, WAIT, WAIT_MOST = 200, 0.001, 0.05
 
+#: What is said of a job whose id another one had.
+OTHER_CONTENT = "its id was taken before, with other content"
+
 _log = structlog.get_logger("relance.intake")
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a job did: the cases it changed, notes on what it did not; `repeated`: it had been taken before."""
+    """What a job did: the cases it changed, notes on what it did not.
+
+    `repeated`: it had been taken before; then `cases` are those it changed then, and `other` says that its id was that
+    of a job with other content, which this one did not replace.
+    """
 
     job_id: str
     cases: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     repeated: bool = False
+    other: bool = False
 
 
 Handler = Callable[[Taking, Any], None]
@@ -89,21 +98,34 @@ def _take_once(app: App, job: Job, enqueued_at: datetime) -> Taken | None:
     taking = Taking(app, commit, as_of=as_of, now=app.clock.now())
     mark = commit.keys.job(job.job_id)
     commit.guard("absent", mark)
-    commit.op("SET", mark, "1", "EX", int(REMEMBERED.total_seconds()))
     try:
         _HANDLERS[job.type](taking, job)
+        content = " ".join([_digest(job), *taking.cases])
+        commit.op("SET", mark, content, "EX", int(REMEMBERED.total_seconds()))
         app.cases.commit(commit)
     except Conflict:
         return None
     except Refused as refusal:
-        return Taken(job.job_id, repeated=True) if refusal.guard == "absent" else None
+        return _taken_before(app, job, mark) if refusal.guard == "absent" else None
     return Taken(job.job_id, tuple(taking.cases), tuple(taking.notes))
+
+
+def _digest(job: Job) -> str:
+    """What tells a job from another of the same id, however each was written."""
+    return hashlib.blake2b(job.model_dump_json().encode(), digest_size=8).hexdigest()
+
+
+def _taken_before(app: App, job: Job, mark: str) -> Taken:
+    """What the mark of that id says: the content it was taken with, and what it changed ("1": an older mark)."""
+    content, *cases = cast("str", app.client.get(mark) or "1").split()
+    other = content not in ("1", _digest(job))
+    return Taken(job.job_id, tuple(cases), (OTHER_CONTENT,) if other else (), repeated=True, other=other)
 
 
 def _log_taken(job: Job, taken: Taken) -> None:
     if taken.repeated:
         _log.info("job.repeated", job=job.job_id, creditor=job.creditor, type=job.type)
-        return
-    _log.info("job.taken", job=job.job_id, creditor=job.creditor, type=job.type, cases=list(taken.cases))
+    else:
+        _log.info("job.taken", job=job.job_id, creditor=job.creditor, type=job.type, cases=list(taken.cases))
     for note in taken.notes:
         _log.info("job.noted", job=job.job_id, creditor=job.creditor, note=note)

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from worker.cli import cases, control, jobs, run, suppress, words
+from worker.cli import cases, control, jobs, run, suppress, upstream, words
 
 
 class Commands(TyperGroup):
@@ -58,6 +58,7 @@ cases.add_to(app)
 control.add_to(app)
 suppress.add_to(app)
 words.add_to(app)
+upstream.add_to(app)
 
 
 def main() -> None:

@@ -2,14 +2,27 @@
 
 import re
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 import phonenumbers
 from phonenumbers import PhoneNumberType
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
-from channels.settings import MESSAGING_SERVICE
+from channels.settings import MESSAGING_SERVICE, Variable, is_loopback
 from worker import fields
+from worker.config import grammar
+from worker.config.grammar import Rate
 from worker.config.names import ChannelName, ProviderName, StrategyName
 from worker.dunning.model import DebtorKind
 from worker.fields import Country, Currency, LocaleName, Mailbox, Phone, Zone
@@ -17,6 +30,7 @@ from worker.fields import Country, Currency, LocaleName, Mailbox, Phone, Zone
 _BIC = re.compile(r"[A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?")
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
 _SMS_NAME = re.compile(r"[A-Za-z0-9 ]{1,11}")
+_KEY_HASH = re.compile(r"sha256:[0-9a-f]{64}")
 
 Line = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(fields.text)]
 Block = Annotated[str, StringConstraints(max_length=1000), AfterValidator(fields.lines)]
@@ -31,6 +45,39 @@ def _ordinary_charge(number: str) -> str:
     if phonenumbers.number_type(phonenumbers.parse(number)) in _COSTS_EXTRA:
         raise ValueError("not a number that debtors can be asked to call: it costs more than an ordinary call")
     return number
+
+
+def _key_hash(value: str) -> str:
+    """Whoever writes the key itself there must not read it again in a message of ours."""
+    if not _KEY_HASH.fullmatch(value):
+        raise ValueError(
+            "expected sha256: and 64 hexadecimal digits, as `relance api-key` prints (never the key itself)"
+        )
+    return value
+
+
+def _endpoint(value: str) -> str:
+    """An https address, or http on this very machine. Not repeated when it is wrong: some bear a token."""
+    try:
+        url = urlsplit(fields.web_address(value))
+    except ValueError as error:
+        raise ValueError(f"expected an https address (this is {error})") from None
+    if url.fragment or (url.scheme != "https" and not is_loopback(url.hostname or "")):
+        raise ValueError("expected an https address without a fragment (http is for this very machine)")
+    return value
+
+
+def _moments(value: timedelta) -> timedelta:
+    """Short enough to be over long before a reservation's lease."""
+    if value > timedelta(seconds=10):
+        raise ValueError("longer than 10s")
+    return value
+
+
+KeyHash = Annotated[str, AfterValidator(_key_hash)]
+Endpoint = Annotated[str, StringConstraints(max_length=2000), AfterValidator(_endpoint)]
+RateText = Annotated[Rate, BeforeValidator(lambda value: grammar.rate(str(value)))]
+Moments = Annotated[timedelta, BeforeValidator(lambda value: grammar.wait(str(value))), AfterValidator(_moments)]
 
 
 class Frozen(BaseModel):
@@ -104,6 +151,26 @@ class Redirect(Frozen):
         return {"email": self.email, "sms": self.phone, "voice": self.phone}.get(channel)
 
 
+class Webhook(Frozen):
+    """Where every event of the creditor is POSTed, and the variable of the secret that signs it."""
+
+    url: Endpoint
+    secret_env: Variable
+
+
+class StillDue(Frozen):
+    """Where the billing system is asked, right before each message, whether it is still due.
+
+    `timeout` is for all of it. `on_error`: what becomes of the message when there is no answer that can be used. The
+    question is signed where `secret_env` names a variable.
+    """
+
+    url: Endpoint
+    timeout: Moments = timedelta(seconds=2)
+    on_error: Literal["send", "hold"]
+    secret_env: Variable = ""
+
+
 class Creditor(Frozen):
     """Who is owed.
 
@@ -113,6 +180,7 @@ class Creditor(Frozen):
     `help` maps a language to what consumers in difficulty are told. `strategies` maps a kind of debtor to the strategy
     used when a job names none. `providers` overrides, per channel, those of channels.yaml.
     `mode: shadow`: everything runs, the outbox sends.
+    `api_keys` are hashes of the keys that open the HTTP door, at most `api_rate` requests at a time.
     """
 
     id: str = Field(pattern=r"^[a-z0-9_]{1,32}$")
@@ -134,6 +202,10 @@ class Creditor(Frozen):
     mode: Literal["live", "shadow"] = "live"
     redirect_to: Redirect | None = None
     providers: Mapping[ChannelName, tuple[ProviderName, ...]] = Field(default_factory=dict)
+    api_keys: tuple[KeyHash, ...] = Field((), max_length=10)
+    api_rate: RateText = Rate(20, timedelta(seconds=1))
+    webhook: Webhook | None = None
+    still_due: StillDue | None = None
 
     @field_validator("iban")
     @classmethod

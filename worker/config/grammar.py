@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from datetime import time, timedelta
 from itertools import pairwise
-from typing import cast
+from typing import NamedTuple, cast
 
 from worker.dunning.strategy import Origin, When
 
@@ -17,7 +17,15 @@ _HOURS = re.compile(r"([0-9]{1,2}):([0-9]{2}) ?- ?([0-9]{1,2}):([0-9]{2})")
 _DAYS = re.compile(r"([0-9]{1,3}) ?d")
 _CAP = re.compile(r"([1-9][0-9]{0,2}) in ([1-9][0-9]{0,2}) ?d")
 _WAIT = re.compile(r"([1-9][0-9]{0,3}) ?([smh])")
+_RATE = re.compile(r"([1-9][0-9]{0,3}) ?/ ?([sm])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
+
+
+class Rate(NamedTuple):
+    """At most so many in so long, and as many at once."""
+
+    most: int
+    per: timedelta
 
 
 def when(value: str) -> When:
@@ -79,6 +87,14 @@ def wait(value: str) -> timedelta:
     if not found:
         raise ValueError("not a time to wait (expected one such as '5m')")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def rate(value: str) -> Rate:
+    """`20/s`, `600/m`."""
+    found = _RATE.fullmatch(value.strip())
+    if not found:
+        raise ValueError("not a rate (expected one such as '20/s' or '600/m')")
+    return Rate(int(found[1]), timedelta(**{_UNITS[found[2]]: 1}))
 
 
 def _span(part: str) -> Iterator[int]:

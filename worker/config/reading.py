@@ -56,8 +56,10 @@ class _Reader:
         for document, file in ladders.values():
             self._report(document, strategy.faults(file))
         files = {name: file for name, (_, file) in ladders.items()}
+        owners: dict[str, str] = {}
         for document, creditor in creditors.values():
             self._report(document, _creditor_faults(creditor, files, rules))
+            self._report(document, _shared_keys(creditor, owners))
         if self.problems or not rules:
             raise ConfigError(self.problems)
         return self._frozen(rules, files, {name: creditor for name, (_, creditor) in creditors.items()})
@@ -139,6 +141,14 @@ def _creditor_faults(
         for index, provider in enumerate(providers):
             if rules and (says := channels.mismatch(channel, rules.providers[provider].kind)):
                 yield Problem(("providers", channel, index), f"{provider!r} {says}")
+
+
+def _shared_keys(creditor: Creditor, owners: dict[str, str]) -> Iterator[Problem]:
+    """A key opens the door of one creditor. `owners` grows on the way."""
+    for index, key in enumerate(creditor.api_keys):
+        owner = owners.setdefault(key, creditor.id)
+        if owner != creditor.id:
+            yield Problem(("api_keys", index), f"the same key as {owner!r} has")
 
 
 def _senderless(creditor: Creditor, ladders: Mapping[str, StrategyFile]) -> Iterator[Problem]:

@@ -3,10 +3,10 @@
 from fastapi import FastAPI
 
 from worker.app import App
-from worker.web import health, voice
+from worker.web import health, upstream, voice
 
 #: One line for each file of doors.
-_DOORS = (health, voice)
+_DOORS = (health, voice, upstream)
 
 
 def create(app: App) -> FastAPI:
