@@ -1,6 +1,8 @@
 """Local servers that speak like the providers; see README.md. No channel imports this."""
 
 from channels.sandbox.faults import Fault
+from channels.sandbox.outside import Doors
+from channels.sandbox.reactions import Reaction
 from channels.sandbox.sandbox import Credentials, Ports, Sandbox, serve
 
-__all__ = ["Credentials", "Fault", "Ports", "Sandbox", "serve"]
+__all__ = ["Credentials", "Doors", "Fault", "Ports", "Reaction", "Sandbox", "serve"]

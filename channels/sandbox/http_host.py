@@ -7,7 +7,7 @@ import ssl
 import threading
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +18,7 @@ from channels.sandbox import control
 from channels.sandbox.contracts import Contracts
 from channels.sandbox.faults import Fault, Faults
 from channels.sandbox.journal import Exchange, Journal
+from channels.sandbox.outside import Outside
 from channels.sandbox.provider import Answer, Order, Provider, Request
 
 LOG = logging.getLogger(__name__)
@@ -28,11 +29,20 @@ HOST = "127.0.0.1"
 class Desk:
     """What all servers of one sandbox share. `latency` is in seconds and passes between acceptance and answer."""
 
-    journal: Journal
+    outside: Outside
     faults: Faults
     latency: float = 0.0
     contracts: Contracts | None = None
-    closing: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def journal(self) -> Journal:
+        """What all of them write to."""
+        return self.outside.journal
+
+    @property
+    def closing(self) -> threading.Event:
+        """Set when the sandbox ends."""
+        return self.outside.closing
 
 
 class HttpHost:
@@ -52,7 +62,6 @@ class HttpHost:
         self._thread.join()
         self._server.server_close()
         self._server.cut()
-        self._server.provider.close()
 
 
 class _Server(ThreadingHTTPServer):
@@ -101,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         if self.path.startswith(control.PREFIX):
-            self._write(control.handle(self._request(), self.server.desk.journal, self.server.desk.faults))
+            self._write(control.handle(self._request(), self.server.desk.outside, self.server.desk.faults))
         else:
             self._exchange()
 
@@ -154,6 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
             for message in order.messages:
                 exchange.accept(message, fault)
             order.keep()
+            order.before(exchange)
         try:
             self._end(exchange, order, fault)
         finally:

@@ -5,7 +5,8 @@ import json
 import os
 import secrets
 import threading
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,10 @@ Entry = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """One message to one address, as the provider understood it. `id` is the provider's own; `attempt` the sender's."""
+    """One message to one address, as the provider understood it. `id` is the provider's own; `attempt` the sender's.
+
+    `headers` are an email's.
+    """
 
     channel: ChannelName
     id: str
@@ -27,6 +31,8 @@ class Message:
     subject: str
     text: str
     message_id: str = ""
+    reply_to: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def fields(self) -> Entry:
         """Its fields as the log names them."""
@@ -60,9 +66,13 @@ class Journal:
 
     def open(self, provider: str, channel: ChannelName, **fields: Any) -> "Exchange":
         """Begin a request: numbers it and writes "opened"."""
-        exchange = Exchange(self, provider, channel, next(self._numbers))
+        exchange = self.begin(provider, channel)
         exchange.write("opened", **fields)
         return exchange
+
+    def begin(self, provider: str, channel: ChannelName) -> "Exchange":
+        """Begin what the sandbox does of its own accord; numbers it."""
+        return Exchange(self, provider, channel, next(self._numbers))
 
     def accepted(self) -> list[Entry]:
         """Every "accepted" entry of this run, oldest first."""

@@ -70,13 +70,14 @@ def nothing(_exchange: Exchange) -> None:
 class Order:
     """A request to send: what would be accepted, the answer to that, and what acceptance entails.
 
-    `keep` runs once the acceptance is logged and before the answer; `afterwards` once the request is over, answered or
-    not. Receipts belong in `afterwards`.
+    `keep` and then `before` run once the acceptance is logged and before the answer; `afterwards` once the request is
+    over, answered or not. Receipts belong in the last two (`Aftermath`).
     """
 
     messages: tuple[Message, ...]
     answer: Answer
     keep: Callable[[], None] = lambda: None
+    before: Callable[[Exchange], None] = nothing
     afterwards: Callable[[Exchange], None] = nothing
 
 
@@ -103,8 +104,4 @@ class Provider(Protocol):
 
     def invalid(self, errors: list[str]) -> Answer:
         """The provider's own words for a request that breaks its contract."""
-        ...
-
-    def close(self) -> None:
-        """End what runs in the background."""
         ...

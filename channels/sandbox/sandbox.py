@@ -16,6 +16,8 @@ from channels.sandbox.contracts import Contracts
 from channels.sandbox.faults import Fault, Faults, load_faults
 from channels.sandbox.http_host import Desk, HttpHost
 from channels.sandbox.journal import Entry, Journal
+from channels.sandbox.outside import Doors, Outside
+from channels.sandbox.reactions import Reaction, Reactions, load_reactions
 from channels.sandbox.sendgrid import SendGrid
 from channels.sandbox.smtp_host import SmtpHost
 from channels.sandbox.twilio import Twilio
@@ -49,6 +51,7 @@ class Sandbox:
 
     `log` is a file to append JSON lines to; `validate` a folder with the providers' OpenAPI files, against which every
     request is then held; `tls` turns the HTTP URLs into https and has SMTP offer STARTTLS; `latency` is in seconds.
+    `doors` are where events and answers are posted; receipts of SMS and calls go where each request says.
     Raises `OSError` when a port is taken or a file cannot be opened.
     """
 
@@ -60,6 +63,8 @@ class Sandbox:
         latency: float = 0.0,
         *,
         faults: Sequence[Fault] = (),
+        reactions: Sequence[Reaction] = (),
+        doors: Doors | None = None,
         credentials: Credentials | None = None,
         ports: Ports | None = None,
     ) -> None:
@@ -69,11 +74,13 @@ class Sandbox:
         with ExitStack() as stack:
             self._journal = Journal(log)
             stack.callback(self._journal.close)
-            desk = Desk(self._journal, self._faults, latency, contracts)
-            twilio = _opened(stack, HttpHost(Twilio(known.twilio), desk, at.twilio, tls))
+            self._outside = Outside(self._journal, Reactions(reactions), doors or Doors())
+            stack.callback(self._outside.background.close)
+            desk = Desk(self._outside, self._faults, latency, contracts)
+            twilio = _opened(stack, HttpHost(Twilio(self._outside, known.twilio), desk, at.twilio, tls))
             sendgrid = _opened(stack, HttpHost(SendGrid(known.sendgrid), desk, at.sendgrid, tls))
             smtp = _opened(stack, SmtpHost(desk, at.smtp, tls, known.smtp))
-            stack.callback(desk.closing.set)
+            stack.callback(self._outside.closing.set)
             self._stack = stack.pop_all()
         self.twilio_url, self.sendgrid_url, self.smtp_url = twilio.url, sendgrid.url, smtp.url
 
@@ -90,9 +97,18 @@ class Sandbox:
         """Order a fault, after those already ordered."""
         self._faults.order(fault)
 
+    def react(self, reaction: Reaction) -> None:
+        """Order what becomes of messages from now on, after the reactions already ordered."""
+        self._outside.reactions.order(reaction)
+
+    def report_to(self, doors: Doors) -> None:
+        """Post events and answers there from now on."""
+        self._outside.doors = doors
+
     def clear(self) -> None:
-        """Forget the ordered faults. What was accepted stays."""
+        """Forget the ordered faults and reactions. What was accepted stays."""
         self._faults.clear()
+        self._outside.reactions.clear()
 
     def close(self) -> None:
         """Stop all servers, cut their connections, wait for their threads; may be called again."""
@@ -117,18 +133,20 @@ def serve(
     log: Path | None = None,
     validate: Path | None = None,
     faults: Path | None = None,
+    reactions: Path | None = None,
+    doors: Doors | None = None,
     latency: float = 0.0,
     ports: Ports | None = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; print one JSON line with the URLs when ready. For the main thread only.
 
-    `faults` is a JSON or YAML file. Raises what `Sandbox` and `load_faults` raise.
+    `faults` and `reactions` are JSON or YAML files. Raises what `Sandbox`, `load_faults` and `load_reactions` raise.
     """
     stopped = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    ordered = load_faults(faults) if faults else []
-    with Sandbox(log, validate, None, latency, faults=ordered, ports=ports) as sandbox:
+    bad, then = load_faults(faults) if faults else [], load_reactions(reactions) if reactions else []
+    with Sandbox(log, validate, None, latency, faults=bad, reactions=then, doors=doors, ports=ports) as sandbox:
         sys.stdout.write(json.dumps(sandbox.urls) + "\n")
         sys.stdout.flush()
         stopped.wait()

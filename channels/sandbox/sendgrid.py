@@ -69,9 +69,6 @@ class SendGrid:
         """400, one error for each violation."""
         return json_answer(400, {"errors": [{"message": each, "field": None, "help": None} for each in errors]})
 
-    def close(self) -> None:
-        """Nothing runs in the background."""
-
 
 def _pace(seconds: float) -> dict[str, str]:
     reset = str(int(time.time() + seconds + 0.999))
@@ -130,4 +127,6 @@ def _message(message_id: str, mail: Json, person: Json, recipient: Json) -> Mess
         subject=person.get("subject") or mail.get("subject", ""),
         text=parts.get("text/plain", ""),
         message_id=headers.get("Message-ID", ""),
+        reply_to=mail.get("reply_to", {}).get("email", ""),
+        headers=headers,
     )

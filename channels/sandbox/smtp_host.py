@@ -181,9 +181,11 @@ def _messages(queue_id: str, envelope: Any) -> list[Message]:
     mail = message_from_bytes(envelope.content, policy=policy.default)
     part = mail.get_body(("plain",))
     text = part.get_content() if part else ""
-    fields = {"attempt": "X-Relance-Attempt", "subject": "Subject", "message_id": "Message-ID"}
-    headers = {field: str(mail.get(name, "")) for field, name in fields.items()}
+    fields = {"attempt": "X-Relance-Attempt", "subject": "Subject", "message_id": "Message-ID", "reply_to": "Reply-To"}
+    known = {field: str(mail.get(name, "")) for field, name in fields.items()}
+    headers = {name: str(value) for name, value in mail.items()}
     sender = envelope.mail_from
     return [
-        Message(channel="email", id=queue_id, to=to, sender=sender, text=text, **headers) for to in envelope.rcpt_tos
+        Message(channel="email", id=queue_id, to=to, sender=sender, text=text, headers=headers, **known)
+        for to in envelope.rcpt_tos
     ]

@@ -2,15 +2,17 @@
 
 import re
 import threading
-from collections.abc import Callable
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 from xml.etree import ElementTree
 
+from channels.sandbox.call import Call
 from channels.sandbox.faults import ChannelName, Fault
-from channels.sandbox.journal import Exchange, Message
-from channels.sandbox.provider import Answer, Order, Request, json_answer, nothing
+from channels.sandbox.journal import Message
+from channels.sandbox.outside import Aftermath, Outside
+from channels.sandbox.provider import Answer, Order, Request, json_answer
+from channels.sandbox.sms_receipts import SmsReceipts
 from channels.sandbox.twilio_resources import Form, Resource, error, new_sid, page, resource
-from channels.sandbox.twiml import TwimlFetcher, words
+from channels.sandbox.twiml import words
 
 PATH = re.compile(r"/2010-04-01/Accounts/(?P<account>\w+)/(?P<folder>Messages|Calls)(/(?P<sid>\w+))?\.json")
 ADDRESS = re.compile(r"\+[1-9]\d{6,14}|[a-z]+:.+")
@@ -61,11 +63,11 @@ class Twilio:
 
     name = "twilio"
 
-    def __init__(self, credentials: tuple[str, str] | None = None) -> None:
-        self._credentials = credentials
+    def __init__(self, outside: Outside, credentials: tuple[str, str] | None = None) -> None:
+        self._outside, self._credentials = outside, credentials
         self._lock = threading.Lock()
         self._kept: dict[ChannelName, dict[str, Resource]] = {"sms": {}, "voice": {}}
-        self._fetcher = TwimlFetcher()
+        self._seen: dict[str, tuple[str, str]] = {}
 
     def channel(self, path: str) -> ChannelName:
         """Voice for calls, SMS for anything else."""
@@ -104,9 +106,16 @@ class Twilio:
         """400 with the violations in the message."""
         return error(400, 20001, "; ".join(errors))
 
-    def close(self) -> None:
-        """End the fetching of TwiML."""
-        self._fetcher.close()
+    def account_of(self, sender: str) -> tuple[str, str]:
+        """Account and token of whoever last sent from this number, else last sent at all, else those given.
+
+        Raises `LookupError` where nobody has sent yet.
+        """
+        with self._lock:
+            found = self._seen.get(sender) or self._seen.get("") or self._credentials
+        if found is None:
+            raise LookupError("nobody has sent anything yet: an answer is signed with the sender's own token")
+        return found
 
     def _list(self, channel: ChannelName, account: str, request: Request) -> Answer:
         with self._lock:
@@ -125,17 +134,24 @@ class Twilio:
         def keep() -> None:
             with self._lock:
                 self._kept[channel][made["sid"]] = made
+                if request.basic is not None:
+                    self._seen[message.sender] = self._seen[""] = (account, request.basic[1])
 
-        return Order((message,), json_answer(201, made), keep, self._speech(channel, made, request, form))
+        aftermath = self._aftermath(message, made, form, request)
+        if aftermath is None:
+            return Order((message,), json_answer(201, made), keep)
+        return Order((message,), json_answer(201, made), keep, aftermath.before, aftermath.afterwards)
 
-    def _speech(self, channel: ChannelName, made: Resource, request: Request, form: Form) -> Callable[[Exchange], None]:
-        url = form.get("Url")
-        if channel != "voice" or "Twiml" in form or not url or request.basic is None:
-            return nothing
-        token = request.basic[1]
-        fields = {"CallSid": made["sid"], "AccountSid": made["account_sid"], "From": form["From"], "To": form["To"]}
-        fields |= {"CallStatus": "in-progress", "Direction": "outbound-api", "ApiVersion": made["api_version"]}
-        return lambda exchange: self._fetcher.fetch(exchange, url, token, fields)
+    def _aftermath(self, message: Message, made: Resource, form: Form, request: Request) -> Aftermath | None:
+        """What follows, where the request gave an address for it: the call's words, the receipts."""
+        token = request.basic[1] if request.basic else ""
+        if message.channel == "voice" and (form.get("StatusCallback") or (form.get("Url") and "Twiml" not in form)):
+            asked = parse_qs(request.body.decode()).get("StatusCallbackEvent", ["completed"])
+            events = tuple(event for each in asked for event in each.split())
+            return Aftermath(self._outside, message, Call(self._outside, made, form, events, token).play)
+        if message.channel == "sms" and form.get("StatusCallback"):
+            return Aftermath(self._outside, message, SmsReceipts(self._outside, made, form, token).play)
+        return None
 
 
 def _form(text: str) -> Form:

@@ -49,7 +49,7 @@ def segments(body: str) -> int:
 
 
 def resource(channel: ChannelName, account: str, sid: str, form: Form) -> Resource:
-    """What Twilio answers to a create, and lists later. It stays queued: receipts are not the sandbox's yet."""
+    """What Twilio answers to a create, and lists later. It stays queued until its receipts are posted."""
     uri = f"{API}/Accounts/{account}/{FOLDER[channel]}/{sid}"
     now = format_datetime(datetime.now(UTC))
     shared = {

@@ -11,6 +11,7 @@ import pytest
 from channels.sandbox import Sandbox
 
 from .clients import read_log, sendgrid_client, smtp_client, twilio_client
+from .receiver import Receiver
 
 Events = Callable[..., list[dict[str, Any]]]
 
@@ -47,3 +48,10 @@ def smtp(sandbox: Sandbox) -> Iterator[smtplib.SMTP]:
     client = smtp_client(sandbox.smtp_url)
     yield client
     client.close()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    server = Receiver()
+    yield server
+    server.close()

@@ -19,7 +19,8 @@ from .conftest import Events
 FORM = b"To=%2B33612345678&From=Creditor&Body=Bonjour"
 HEAD = b"POST /2010-04-01/Accounts/AC1/Messages.json HTTP/1.1\r\nAuthorization: Basic QUMxOnRva2Vu\r\n"
 REQUEST = HEAD + b"Content-Length: %d\r\n\r\n" % len(FORM) + FORM
-FIELDS = {"provider", "channel", "request", "id", "attempt", "to", "from", "subject", "text", "message_id", "fault"}
+FIELDS = {"provider", "channel", "request", "id", "attempt", "to", "from", "subject", "text", "message_id"}
+FIELDS |= {"reply_to", "headers", "fault"}
 
 
 def text(twilio: Any, body: str = "Bonjour") -> Any:

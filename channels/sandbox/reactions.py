@@ -1,0 +1,165 @@
+"""What becomes of a message once it is accepted: reactions to order, and those of the test addresses."""
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import Field, TypeAdapter, model_validator
+from pydantic.dataclasses import dataclass
+
+from channels.sandbox.faults import ChannelName
+
+Answerer = Literal[
+    "human",
+    "machine",
+    "machine_start",
+    "machine_end_beep",
+    "machine_end_silence",
+    "machine_end_other",
+    "fax",
+    "unknown",
+    "busy",
+    "no-answer",
+    "failed",
+    "canceled",
+]
+#: Who leaves a call unanswered: the call's last status.
+NOBODY: frozenset[Answerer] = frozenset({"busy", "no-answer", "failed", "canceled"})
+
+#: The receipts of each channel, in their natural order. "blocked" is SendGrid's soft bounce.
+RECEIPTS: dict[ChannelName, tuple[str, ...]] = {
+    "sms": ("sent", "delivered", "undelivered", "failed"),
+    "voice": ("initiated", "ringing", "answered", "completed"),
+    "email": (
+        "processed",
+        "deferred",
+        "delivered",
+        "bounce",
+        "blocked",
+        "dropped",
+        "open",
+        "click",
+        "spamreport",
+        "unsubscribe",
+    ),
+}
+#: The receipts that tell of a failure, and so carry a reaction's `details`.
+FAILURES = frozenset({"undelivered", "failed", "deferred", "bounce", "blocked", "dropped"})
+
+
+@dataclass(frozen=True, slots=True, config={"extra": "forbid"})
+class Reaction:
+    """What follows the acceptance of a message.
+
+    `channel`, `to` (a glob over the address, case ignored) and `every` (each n-th of those) say which messages meet
+    it; `times` how many may. `receipts` are posted in the order given, a word given twice twice, () not at all; None
+    means what is usual. `details` go into those that tell of a failure (`{"ErrorCode": "30005"}`). They are posted
+    before the create is answered (`early`), or `seconds` after it.
+
+    Calls: `answer` says who picks up or why nobody does ("machine": what the detection asked for would call it),
+    `keys` what is pressed, Gather by Gather ("": nothing; so after the last), `hangs_up` after how many documents.
+    Raises `pydantic.ValidationError` for unknown words, and for receipts without the channel they belong to.
+    """
+
+    channel: ChannelName | None = None
+    to: str | None = None
+    times: Annotated[int, Field(ge=1)] | None = None
+    every: Annotated[int, Field(ge=1)] = 1
+    receipts: tuple[str, ...] | None = None
+    details: Mapping[str, str] = field(default_factory=dict)
+    early: bool = False
+    seconds: Annotated[float, Field(ge=0)] = 0.0
+    answer: Answerer = "human"
+    keys: tuple[Annotated[str, Field(pattern=r"^[0-9*#A-D]*$")], ...] = ()
+    hangs_up: Annotated[int, Field(ge=1)] | None = None
+
+    @model_validator(mode="after")
+    def _words_are_known(self) -> "Reaction":
+        if self.receipts and self.channel is None:
+            raise ValueError("receipts: name the channel they belong to")
+        known = RECEIPTS[self.channel] if self.channel else ()
+        for word in self.receipts or ():
+            if word not in known:
+                raise ValueError(f"receipts: {word!r} is none of {self.channel}'s: {', '.join(known)}")
+        return self
+
+    def meets(self, channel: ChannelName, to: str) -> bool:
+        """Is it meant for messages of that channel to that address?"""
+        return self.channel in (None, channel) and (self.to is None or fnmatchcase(to.lower(), self.to.lower()))
+
+
+def _undelivered(code: str) -> Reaction:
+    return Reaction("sms", receipts=("sent", "undelivered"), details={"ErrorCode": code})
+
+
+USUAL = Reaction()
+TEST_DOMAINS = {
+    "gone.invalid": Reaction("email", receipts=("processed", "bounce")),
+    "full.invalid": Reaction("email", receipts=("processed", "blocked")),
+    "spam.invalid": Reaction("email", receipts=("processed", "delivered", "spamreport")),
+}
+#: In a range that the French plan keeps for fiction. Calls are named after SIP's statuses, and 888 is voicemail.
+TEST_NUMBERS = {
+    ("sms", "+33639983003"): _undelivered("30003"),
+    ("sms", "+33639983005"): _undelivered("30005"),
+    ("voice", "+33639980486"): Reaction("voice", answer="busy"),
+    ("voice", "+33639980480"): Reaction("voice", answer="no-answer"),
+    ("voice", "+33639980888"): Reaction("voice", answer="machine"),
+}
+
+
+def parse_reactions(text: str | bytes) -> list[Reaction]:
+    """Read one reaction or a list of them, in JSON or YAML. Raises `ValueError` or `yaml.YAMLError` otherwise."""
+    found = yaml.safe_load(text) or []
+    return TypeAdapter(list[Reaction]).validate_python(found if isinstance(found, list) else [found])
+
+
+def load_reactions(path: Path) -> list[Reaction]:
+    """Read the reactions ordered in a JSON or YAML file; errors as `parse_reactions`."""
+    return parse_reactions(path.read_bytes())
+
+
+class Reactions:
+    """The orders in force, shared by every server thread. The first that meets a message wins."""
+
+    def __init__(self, orders: Iterable[Reaction] = ()) -> None:
+        self._lock = threading.Lock()
+        self._orders = [_Order(reaction) for reaction in orders]
+
+    def order(self, reaction: Reaction) -> None:
+        """Add a reaction after those already ordered."""
+        with self._lock:
+            self._orders.append(_Order(reaction))
+
+    def clear(self) -> None:
+        """Forget every ordered reaction; the test addresses stay."""
+        with self._lock:
+            self._orders.clear()
+
+    def take(self, channel: ChannelName, to: str) -> Reaction:
+        """The reaction this message meets, else its test address's, else the usual one."""
+        with self._lock:
+            order = next((order for order in self._orders if order.takes(channel, to)), None)
+        if order is not None:
+            return order.reaction
+        return TEST_NUMBERS.get((channel, to)) or TEST_DOMAINS.get(to.rpartition("@")[2].lower()) or USUAL
+
+
+class _Order:
+    def __init__(self, reaction: Reaction) -> None:
+        self.reaction = reaction
+        self._seen = self._taken = 0
+
+    def takes(self, channel: ChannelName, to: str) -> bool:
+        """Count a message it is meant for; true when it is this one's turn."""
+        reaction = self.reaction
+        if not reaction.meets(channel, to) or self._taken == reaction.times:
+            return False
+        self._seen += 1
+        turn = self._seen % reaction.every == 0
+        self._taken += turn
+        return turn
