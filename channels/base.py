@@ -89,7 +89,6 @@ class Message:
     task says. `html` is for email alone. `language` is a BCP 47 tag ("fr-FR"): it picks a call's voice.
     `callback_url` is where the provider may ask what a call says (TwiML) or, with `status_url`, report what became
     of the message; both empty when nothing of ours can be reached from outside.
-    Adapters carry `status_url` and `headers`; the worker does not set them yet.
     """
 
     id: str

@@ -17,6 +17,8 @@ from channels.base import ConfigurationError
 
 #: Seconds by which a call may outlast its own timeouts: a name to look up, threads that wait for a processor.
 SLACK = 2.0
+#: Follows a URL that Twilio is to report to, so that it tries again whatever went wrong; by itself it hardly does.
+AGAIN = "#rc=3&rp=all"
 #: A pool of senders, where one name or number is expected. A name may begin with the same letters: "MG Motors".
 MESSAGING_SERVICE = re.compile(r"MG[0-9a-f]{32}")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from channels.base import Accepted, Message
-from channels.settings import MESSAGING_SERVICE, TwilioSettings
+from channels.settings import AGAIN, MESSAGING_SERVICE, TwilioSettings
 
 if TYPE_CHECKING:  # the SDK takes its time to import; only who sends shall pay it
     from channels.twilio import Account
@@ -50,7 +50,7 @@ class TwilioSms:
 
     def _request(self, message: Message) -> dict[str, Any]:
         sender = "messaging_service_sid" if MESSAGING_SERVICE.fullmatch(message.sender) else "from_"
-        report = {"status_callback": message.status_url} if message.status_url else {}
+        report = {"status_callback": message.status_url + AGAIN} if message.status_url else {}
         return {
             "to": message.to,
             sender: message.sender,

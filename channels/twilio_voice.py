@@ -7,7 +7,7 @@ from pydantic import Field
 
 from channels.base import Accepted, Message, Rejected
 from channels.outcome import writing
-from channels.settings import TwilioSettings
+from channels.settings import AGAIN, TwilioSettings
 
 if TYPE_CHECKING:  # the SDK takes its time to import; only who sends shall pay it
     from channels.twilio import Account
@@ -76,7 +76,7 @@ def _report(message: Message) -> dict[str, Any]:
     if not message.status_url:
         return {}
     return {
-        "status_callback": message.status_url,
+        "status_callback": message.status_url + AGAIN,
         "status_callback_method": "POST",
         "status_callback_event": EVENTS,
     }

@@ -14,8 +14,8 @@ from worker.dunning.view import lines, local_today
 from worker.links import Links
 from worker.render import Wording, picture
 
-#: Where a call fetches its words, below PUBLIC_URL; the attempt's id follows.
-VOICE_DOOR = "/webhooks/twilio/voice"
+#: Where a call fetches its words, and where SMS and calls report, below PUBLIC_URL; the attempt's id follows.
+VOICE_DOOR, STATUS_DOOR = "/webhooks/twilio/voice", "/webhooks/twilio/status"
 #: Letters and digits that are told apart on the phone and in any typeface.
 _READABLE = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 
@@ -71,6 +71,9 @@ def prepare(
         subject=wording.subject,
         language=(creditor if channel == "task" else case.debtor).locale.replace("_", "-"),
         callback_url=f"{public}{VOICE_DOOR}/{attempt_name}" if public and channel == "voice" else "",
+        status_url=f"{public}{STATUS_DOOR}/{attempt_name}"
+        if public and channel in ("sms", "voice") and not test
+        else "",
         sender=_sender(creditor, channel),
         sender_name=creditor.email.sender_name if channel == "email" else creditor.name,
         reply_to=_reply_to(creditor, case, links) if channel == "email" else "",

@@ -102,11 +102,20 @@ class Providers:
         """The folder of what must not leave."""
         return cast(Outbox.Settings, registry.settings_for("outbox", self._config.providers[OUTBOX].settings)).folder
 
-    def voice_tokens(self) -> dict[str, str]:
-        """By its variable, the auth token of each account that places calls, or "". Each creditor can have its own."""
-        calling = [p for p in self._config.providers.values() if p.kind == "twilio_voice"]
-        settings = [cast(TwilioSettings, registry.settings_for(p.kind, p.settings)) for p in calling]
-        return {s.auth_token_env: secret(self._environ, s.auth_token_env) for s in settings}
+    def twilio_tokens(self) -> dict[str, str]:
+        """By its variable, the auth token of each Twilio account, or "". Each creditor can have its own."""
+        settings = [registry.settings_for(p.kind, p.settings) for p in self._config.providers.values()]
+        names = {each.auth_token_env for each in settings if isinstance(each, TwilioSettings)}
+        return {name: secret(self._environ, name) for name in sorted(names)}
+
+    def twilio_secrets(self) -> frozenset[str]:
+        """All that Twilio may sign with: each account's token, and what `<its variable>_PREVIOUS` holds.
+
+        That is the token which is being replaced, or the secret of a SharedKey.
+        """
+        tokens = {name: token for name, token in self.twilio_tokens().items() if token}
+        before = {secret(self._environ, f"{name}_PREVIOUS") for name in tokens}
+        return frozenset({*tokens.values(), *before} - {""})
 
     def real(self) -> list[str]:
         """The providers in use that reach real people."""

@@ -77,7 +77,7 @@ def _servers(environment: Environment) -> list[str]:
 
 
 def _calls(environment: Environment, providers: Providers) -> list[str]:
-    tokens = providers.voice_tokens()
+    tokens = providers.twilio_tokens()
     lacks = [] if environment.public_url else ["PUBLIC_URL"]
     lacks += [] if any(tokens.values()) or not tokens else [" or ".join(tokens)]
     if not lacks:

@@ -85,7 +85,7 @@ def test_sms_requests_are_twilios(provider: Provider, shape: Message) -> None:
     form = parse_qs(provider.last.body.decode(), keep_blank_values=True)
     service = len(shape.sender) == len("MG") + 32
     sender = {"MessagingServiceSid" if service else "From": [shape.sender]}
-    report = {"StatusCallback": [shape.status_url]} if shape.status_url else {}
+    report = {"StatusCallback": [f"{shape.status_url}#rc=3&rp=all"]} if shape.status_url else {}
     assert form == {"To": [shape.to], "Body": [shape.text], "ValidityPeriod": ["3600"], **sender, **report}
 
 
@@ -102,6 +102,7 @@ def test_call_requests_are_twilios(provider: Provider, shape: Message, detection
     assert form.get("MachineDetection") == ([detection] if detection else None)
     events = ["initiated", "ringing", "answered", "completed"]
     assert form.get("StatusCallbackEvent") == (events if shape.status_url else None)
+    assert form.get("StatusCallback") == ([f"{shape.status_url}#rc=3&rp=all"] if shape.status_url else None)
 
 
 @pytest.mark.parametrize("shape", EMAIL_SHAPES.values(), ids=EMAIL_SHAPES)

@@ -22,7 +22,8 @@ UNHEARD = LOST | REFUSED | {"soft", "account"}
 
 _PHONE: Mapping[str, int] = {
     "taken": 1, "sent": 2, "deferred": 2, "answered": 3, "unanswered": 4, "soft": 5, "account": 5, "content": 5,
-    "hard": 6, "opted_out": 6, "ended": 7, "machine": 8, "delivered": 9, "complained": 10,
+    "hard": 6, "opted_out": 6, "ended": 7, "machine": 8, "delivered": 9, "unsubscribed": 9,
+    "complained": 10,
 }  # fmt: skip
 _EMAIL: Mapping[str, int] = {**_PHONE, "delivered": 3, "complained": 10}
 

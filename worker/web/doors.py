@@ -3,15 +3,15 @@
 from fastapi import FastAPI
 
 from worker.app import App
-from worker.web import health, upstream, voice
+from worker.web import health, sendgrid, twilio, upstream, voice
 
 #: One line for each file of doors.
-_DOORS = (health, voice, upstream)
+_DOORS = (health, sendgrid, twilio, upstream, voice)
 
 
 def create(app: App) -> FastAPI:
     """The doors, on these parts."""
-    doors = FastAPI(title="relance", docs_url=None, redoc_url=None, openapi_url=None)
+    doors = FastAPI(title="relance", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     for each in _DOORS:
         doors.include_router(each.router(app))
     return doors

@@ -29,7 +29,7 @@ MOST_FIELDS = 1000
 
 Form = Sequence[tuple[str, str]]
 
-_ALGORITHMS = {"HMAC_SHA1": "sha1", "HMAC_SHA256": "sha256"}
+_ALGORITHMS = {"hmac_sha1": "sha1", "hmac_sha256": "sha256"}
 _URL = re.compile(r"(https?)://([^/?#]*)([^#]*)(?:#.*)?", re.DOTALL)
 _PORT = re.compile(r":\d*$")
 _BODY_HASH = re.compile(r"[?&]bodySHA256=([^&#]*)")
@@ -63,6 +63,11 @@ def signed_by_twilio(
     return any(_matches(secret, call, signature, algorithm) for secret in secrets if secret for call in calls)
 
 
+def is_public_key(key: str) -> bool:
+    """Can it verify what SendGrid signs?"""
+    return _public_key(key) is not None
+
+
 def signed_by_sendgrid(key: str, body: bytes, signature: str, timestamp: str, now: datetime) -> bool:
     """Did the owner of `key` (base64 of DER) sign these very bytes, at a time near `now` (real, aware)?"""
     public = _public_key(key)
@@ -79,9 +84,9 @@ def signed_by_sendgrid(key: str, body: bytes, signature: str, timestamp: str, no
 
 
 def _named(settings: str) -> str:
-    """The algorithm that the header names; HMAC_SHA1 where it names none."""
+    """The algorithm that the header names, in small letters; the older one where it names none."""
     pairs = (part.partition("=") for part in settings.split(","))
-    return next((value.strip().upper() for name, _, value in pairs if name.strip() == "algorithm"), "") or "HMAC_SHA1"
+    return next((value.strip().lower() for name, _, value in pairs if name.strip() == "algorithm"), "") or "hmac_sha1"
 
 
 def _bears_hash(url: str, body: bytes) -> bool:

@@ -35,7 +35,7 @@ def router(app: App) -> APIRouter:
 
 
 def _voice(app: App, attempt: str, form: dict[str, str], signature: str) -> Response:
-    tokens = set(app.providers.voice_tokens().values()) - {""}
+    tokens = app.providers.twilio_secrets()
     if not (tokens and app.environment.public_url):
         return Response(status_code=404)
     url = f"{app.environment.public_url}{VOICE_DOOR}/{attempt}"
