@@ -11,6 +11,7 @@ from tests.bench.figures import GOALS, KEYS, Goal, find, percentile, ratios, ver
 from tests.bench.measure import Results, figures
 from tests.bench.moments import Recovery
 from tests.bench.profile import costs
+from tests.bench.receipts import Answers
 from tests.bench.report import table
 from tests.bench.stage import CHANNELS
 from tests.bench.trips import Trips, total
@@ -33,6 +34,7 @@ def _results() -> Results:
         results.recoveries[channel] = Recovery(12.34, 16, 8)
     results.shared_bytes = {"agenda": 80}
     results.claims = {"1k": 0.2, "1M": 0.4}
+    results.web = Answers(1234.5, 3.2109)
     return results
 
 
@@ -57,11 +59,11 @@ def test_a_goal_is_met_at_its_limit(value: float, least: bool, met: bool) -> Non
 
 
 def test_the_file_holds_the_figures_by_their_names() -> None:
-    """SMS at the top; email and voice hold the same, but for the claims, which know no channel."""
+    """SMS at the top; email and voice hold the same, but for claims and web doors, which know no channel."""
     found = figures(_results(), CHANNELS)
     assert set(KEYS) <= found.keys()
     for channel in ("email", "voice"):
-        assert set(KEYS) - {"claim_ms"} <= found[channel].keys()
+        assert set(KEYS) - {"claim_ms", "web"} <= found[channel].keys()
     assert found["ratio"] == {"bare": 0.1, "sdk_only": 0.25, "celery": 1.0}
     assert found["reminders_per_s"] == 150
     assert found["cpu_ms_per_reminder"] == 6
@@ -69,6 +71,7 @@ def test_the_file_holds_the_figures_by_their_names() -> None:
     assert found["bytes_per_case"] == 1980
     assert found["due_to_accepted_ms"] == {"p50": 110, "p99": 400}
     assert found["recovery_s"] == 12.3
+    assert found["web"] == {"receipts_per_s": 1234, "median_ms": 3.21}
 
 
 def test_every_goal_is_held_against_its_figure() -> None:
@@ -111,10 +114,11 @@ def test_a_profile_says_what_ours_calls() -> None:
 def test_a_handful_of_reminders_goes_through_every_engine(tmp_path: Path) -> None:
     """The bench runs, proves that none was lost or sent twice, and writes its figures."""
     path = tmp_path / "bench.json"
-    options = ["--only", "bare,sdk_only,celery,relance", "--channel", "sms", "--count", "6", "--repeat", "1"]
+    options = ["--only", "bare,sdk_only,celery,relance,web", "--channel", "sms", "--count", "6", "--repeat", "1"]
     command = [sys.executable, "-m", "tests.bench", *options, "--json", str(path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     found = json.loads(path.read_text())
     assert found["reminders_per_s"] > 0
+    assert found["web"]["receipts_per_s"] > 0
     assert set(found["ratio"]) == {"bare", "sdk_only", "celery"}

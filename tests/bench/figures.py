@@ -18,6 +18,7 @@ KEYS = (
     "due_to_accepted_ms",
     "claim_ms",
     "recovery_s",
+    "web",
 )
 
 
@@ -59,6 +60,8 @@ GOALS: Mapping[str, tuple[Goal, ...]] = {
         Goal("bytes_per_case", 2500, least=False),
         Goal("due_to_accepted_ms.p50", 300, least=False, unit="ms"),
         Goal("recovery_s", 20, least=False, unit="s"),
+        Goal("web.receipts_per_s", 500, least=True, unit="/s"),
+        Goal("web.median_ms", 10, least=False, unit="ms"),
     ),
     "email": (
         Goal("ratio.sdk_only", 3, least=True),

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from tests.bench import moments, parts
+from tests.bench import moments, parts, receipts
 from tests.bench.figures import percentile, ratios
 from tests.bench.stage import Stage
 from tests.bench.trips import Trips, round_trips, total
@@ -16,7 +16,7 @@ from tests.bench.workloads import CeleryTasks, Dramatiq, Relance, Run, Workload
 
 #: What is timed against each other, and what else is measured of ours.
 WORKLOADS = ("bare", "sdk_only", "celery", "relance")
-PARTS = ("phases", "trips", "bytes", "claim", "latency", "recovery", "provider")
+PARTS = ("phases", "trips", "bytes", "claim", "latency", "recovery", "provider", "web")
 #: The names of the rates in `var/bench.json`.
 RATES = {
     "bare": "bare_dramatiq_jobs_per_s",
@@ -44,6 +44,7 @@ class Sizes:
     late: int = 60
     killed: int = 200
     requests: int = 2000
+    receipts: int = 3000
 
     def of(self, workload: str, channel: str) -> int:
         """Jobs of a run: those that take a handshake each take about fifty times as long as those that do nothing."""
@@ -67,6 +68,7 @@ class Results:
     late: dict[str, list[float]] = field(default_factory=dict)
     recoveries: dict[str, moments.Recovery] = field(default_factory=dict)
     provider: float = 0.0
+    web: receipts.Answers | None = None
 
 
 Watch = Callable[[Workload, str], AbstractContextManager[object]]
@@ -121,6 +123,9 @@ class Measurement:
         """The other parts. What leaves messages of unknown fate behind comes last."""
         if "provider" in wanted:
             self.results.provider = parts.provider_rate(self.at, self.sizes.requests)
+        if "web" in wanted:
+            self.say("receipts at the web doors")
+            self.results.web = receipts.answers(self.at, self.sizes.receipts)
         for channel in self.channels:
             self._measure(channel, wanted, ours)
         if "claim" in wanted:
@@ -161,6 +166,8 @@ def figures(results: Results, channels: Sequence[str]) -> dict[str, Any]:
         top["claim_ms"] = results.claims
     if results.provider:
         top["provider_requests_per_s"] = round(results.provider)
+    if results.web:
+        top["web"] = {"receipts_per_s": round(results.web.rate), "median_ms": round(results.web.median_ms, 2)}
     return {**top, **found}
 
 

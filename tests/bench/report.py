@@ -19,6 +19,8 @@ _LINES = (
     ("recovery_s", "recovery after kill -9, s"),
     ("recovery.in_hand", "  messages in hand"),
     ("recovery.uncertain", "  calls of unknown fate"),
+    ("web.receipts_per_s", "web: signed receipts a second"),
+    ("web.median_ms", "web: median answer ms"),
     ("phases.intake_jobs_per_s", "jobs to cases, /s"),
     ("phases.chase_reminders_per_s", "due to recorded, /s"),
 )
