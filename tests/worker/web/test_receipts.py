@@ -1,0 +1,89 @@
+"""From the message that leaves, through the provider's own request to our door, to what the case knows."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from channels.sandbox import Reaction, Sandbox
+from tests.conftest import MakeApp
+from tests.worker.config_copy import B2B, Copy
+from tests.worker.rig import MORNING, Rig
+from worker.dunning.model import Case, Send
+from worker.inbound import receive
+from worker.inbox import read_receipt
+
+from .served import TOKEN, Doors, serving
+
+PHONE = "+33639980101"
+
+
+@contextmanager
+def chasing(make_app: MakeApp, folder: Path, *reactions: Reaction) -> Iterator[tuple[Rig, Doors]]:
+    """A ladder whose first step is an SMS, a provider that reports what becomes of it, and doors to report to."""
+    copy = Copy(folder / "config")
+    copy.edit(B2B, "channel: email\n    tone: 1", "channel: sms\n    notice: nudge\n    tone: 1")
+    with socket.create_server(("127.0.0.1", 0)) as listener, Sandbox(reactions=reactions) as sandbox:
+        port = listener.getsockname()[1]
+        app = make_app(
+            at=MORNING,
+            speed=1,
+            config=copy.folder,
+            PUBLIC_URL=f"http://127.0.0.1:{port}",
+            TWILIO_ACCOUNT_SID="AC" + "0" * 32,
+            TWILIO_AUTH_TOKEN=TOKEN,
+            TWILIO_BASE_URL=sandbox.twilio_url,
+        )
+        with serving(app, listener):
+            yield Rig(app), Doors(app, port)
+
+
+def hear(rig: Rig, doors: Doors, case: Case, count: int) -> Send:
+    """Wait for so many receipts, work on each as a worker would, and give what is known of the message."""
+    for _ in range(100):
+        if len(doors.queued()) >= count:
+            break
+        time.sleep(0.05)
+    handed = doors.queued()
+    assert len(handed) == count
+    for each in handed:
+        receive(rig.app, read_receipt(each["receipt"]))
+    return rig.case(case.id).runs[0].sends[0]
+
+
+def test_a_message_that_arrives_is_known_to_have(make_app: MakeApp, tmp_path: Path) -> None:
+    """The provider is told where to report, does so twice, and the case knows what it said last."""
+    with chasing(make_app, tmp_path) as (rig, doors):
+        case = rig.open(debtor__phone=PHONE)
+        rig.settle(case)
+        assert hear(rig, doors, case, 2).receipt == "delivered"
+
+
+def test_a_number_that_is_none_is_not_used_again(make_app: MakeApp, tmp_path: Path) -> None:
+    """A landline, says the provider afterwards: another channel says it, at once."""
+    lost = Reaction(channel="sms", receipts=("sent", "undelivered"), details={"ErrorCode": "30006"})
+    with chasing(make_app, tmp_path, lost) as (rig, doors):
+        case = rig.open(debtor__phone=PHONE)
+        rig.settle(case)
+        assert hear(rig, doors, case, 2).receipt == "hard"
+        rig.settle(case)
+        assert [send.channel for send in rig.case(case.id).runs[0].sends] == ["sms", "email"]
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_a_receipt_may_be_there_before_the_message_is(make_app: MakeApp, tmp_path: Path, early: bool) -> None:
+    """It comes before the create call has returned, and says the same as one that comes after."""
+    with chasing(make_app, tmp_path, Reaction(channel="sms", early=early)) as (rig, doors):
+        case = rig.open(debtor__phone=PHONE)
+        attempt = rig.reserve(case)
+        seen: list[Send] = []
+        if early:
+            rig.providers.get("twilio_sms").after = lambda: seen.append(hear(rig, doors, case, 2))
+        rig.deliver(case)
+        found = hear(rig, doors, case, 2)
+        assert len(seen) == early
+        assert (found.attempt, found.receipt) == (int(attempt.rpartition(".")[2]), "delivered")
+        assert found.status == "accepted"
