@@ -49,6 +49,10 @@ class Providers:
             for name, p in self._config.providers.items()
         }
 
+    def able(self, kind: str) -> list[str]:
+        """The providers of that kind whose variables are set."""
+        return [name for name, p in self._config.providers.items() if p.kind == kind and not self.missing[name]]
+
     def route(self, creditor: str, channel: str) -> Route:
         """Who carries that creditor's messages on that channel. Never empty: the outbox takes what nobody can."""
         wanted = self._config.providers_for(creditor, channel)

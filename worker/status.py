@@ -67,7 +67,7 @@ def routes(config: Config, providers: Providers) -> list[str]:
 
 def without(environment: Environment, providers: Providers) -> list[str]:
     """A line per thing that is not set besides credentials, and what happens then. Nothing of a value is in it."""
-    return [*_servers(environment), *_calls(environment, providers)]
+    return [*_servers(environment), *_calls(environment, providers), *_emails(environment, providers)]
 
 
 def _servers(environment: Environment) -> list[str]:
@@ -85,6 +85,14 @@ def _calls(environment: Environment, providers: Providers) -> list[str]:
     alone = "" if environment.public_url else "each speaks its message by itself; "
     missing = f"{' and '.join(lacks)} {'is' if len(lacks) == 1 else 'are'} not set"
     return [f"calls: {alone}{VOICE_DOOR} answers 404 [{missing}]"]
+
+
+def _emails(environment: Environment, providers: Providers) -> list[str]:
+    """Who sends through SendGrid hears of bounces and complaints by its events alone."""
+    if environment.event_key or not providers.able("sendgrid_email"):
+        return []
+    shut = "/webhooks/sendgrid/events answers 404"
+    return [f"emails: a bounce or a complaint is not heard of; {shut} [SENDGRID_WEBHOOK_PUBLIC_KEY is not set]"]
 
 
 def _words(providers: Providers, route: Route) -> str:

@@ -34,6 +34,7 @@ def test_a_route_names_who_carries_and_what_is_missing(make_app: MakeApp, enviro
 
 STORE = {"REDIS_URL": "redis://store", "BROKER_URL": "redis://queue"}
 DOOR = {"PUBLIC_URL": "https://relance.example", "TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "t"}
+DEAF = "a bounce or a complaint is not heard of; /webhooks/sendgrid/events answers 404"
 CLOSED = "/webhooks/twilio/voice answers 404"
 
 
@@ -57,6 +58,11 @@ CLOSED = "/webhooks/twilio/voice answers 404"
         (
             STORE | {"PUBLIC_URL": DOOR["PUBLIC_URL"]},
             [f"calls: {CLOSED} [TWILIO_AUTH_TOKEN is not set]"],
+        ),
+        (STORE | DOOR | SENDGRID | {"SENDGRID_WEBHOOK_PUBLIC_KEY": "key"}, []),
+        (
+            STORE | DOOR | SENDGRID,
+            [f"emails: {DEAF} [SENDGRID_WEBHOOK_PUBLIC_KEY is not set]"],
         ),
     ],
 )

@@ -17,18 +17,21 @@ class Environment:
     """`redis_url`: the store; `broker_url`: the queue's server, or empty for the store's next database.
 
     `public_url`: where providers and debtors reach our web doors, without a last slash. `secret_keys`: what debtors'
-    links are signed with, the newest first; those before it are still read. Empty texts mean "not set".
+    links are signed with, the newest first; those before it are still read. `event_key`: what verifies SendGrid's
+    events. Empty texts mean "not set".
     """
 
     redis_url: str = field(default="", repr=False)  # it may hold a password
     broker_url: str = field(default="", repr=False)
     public_url: str = ""
     secret_keys: tuple[str, ...] = field(default=(), repr=False)
+    event_key: str = ""
     config: Path = Path("config")
 
 
 def environment(environ: Mapping[str, str]) -> Environment:
-    """What REDIS_URL, BROKER_URL, PUBLIC_URL, RELANCE_SECRET_KEY (and _PREVIOUS) and RELANCE_CONFIG say.
+    """What REDIS_URL, BROKER_URL, PUBLIC_URL, RELANCE_SECRET_KEY (and _PREVIOUS), RELANCE_CONFIG and
+    SENDGRID_WEBHOOK_PUBLIC_KEY say.
 
     Each may be a file's content, as REDIS_URL_FILE.
 
@@ -43,6 +46,7 @@ def environment(environ: Mapping[str, str]) -> Environment:
         broker_url=broker_url,
         public_url=_public_url(secret(environ, "PUBLIC_URL")),
         secret_keys=_secret_keys(environ),
+        event_key=secret(environ, "SENDGRID_WEBHOOK_PUBLIC_KEY"),
         config=Path(secret(environ, "RELANCE_CONFIG") or "config"),
     )
 

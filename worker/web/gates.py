@@ -14,7 +14,6 @@ from fastapi import Request, Response
 from starlette.requests import ClientDisconnect
 
 from channels.base import ConfigurationError
-from channels.settings import secret
 from worker.app import App
 from worker.web.signatures import form_of, is_public_key, signed_by_sendgrid, signed_by_twilio
 
@@ -120,7 +119,7 @@ class SendgridGate:
 
     def __init__(self, app: App) -> None:
         self._clock = app.clock
-        self._key = secret(app.environ, "SENDGRID_WEBHOOK_PUBLIC_KEY")
+        self._key = app.environment.event_key
         if self._key and not is_public_key(self._key):
             raise ConfigurationError("SENDGRID_WEBHOOK_PUBLIC_KEY: expected the key of SendGrid's signed event webhook")
 

@@ -1,6 +1,7 @@
 """Twilio's doors: what it signed goes into the queue, and nothing else does."""
 
 import hashlib
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from twilio.request_validator import RequestValidator
 from tests.conftest import MakeApp
 from tests.worker.config_copy import Copy
 from worker.embedded import Embedded
+from worker.web import gates
 from worker.web.gates import LONGEST_FORM
 
 from .served import FORM, PUBLIC, TOKEN, TWILIO, Doors, opened, without
@@ -213,6 +215,20 @@ def test_what_is_signed_and_not_understood_is_told_and_changes_nothing(
     assert [(line["event"], line["count"]) for line in logged] == [("webhook.odd", 1)]
     without(logged, SM, TEXT)
     assert doors.kept() == before
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(doors: Doors, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is slow is told so after a while; who hangs up leaves no error behind. The doors go on."""
+    monkeypatch.setattr(gates, "PATIENCE", 0.2)
+    head = f"POST {SMS_PATH} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nBody=".encode()
+    with capture_logs() as logged:
+        with socket.create_connection(("127.0.0.1", doors.port)) as slow:
+            slow.sendall(head)
+            assert slow.recv(100).startswith(b"HTTP/1.1 408")
+        with socket.create_connection(("127.0.0.1", doors.port)) as gone:
+            gone.sendall(head)
+        assert doors.twilio(SMS_PATH, SMS).status == 200
+    assert logged == []
 
 
 def test_nobody_is_sent_elsewhere(doors: Doors) -> None:
