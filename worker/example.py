@@ -18,6 +18,9 @@ _FIRST, _SECOND, _LEFT, _CREDIT = Decimal("1234.56"), Decimal("987.65"), Decimal
 #: The one is reserved for examples, the other for fiction: they are nobody's.
 EMAIL, PHONE = "example@example.com", "+33639981234"
 
+#: Where the debtor's page would be.
+PAGE = "https://example.com/r/EXAMPLE"
+
 _NAMES: dict[str, dict[DebtorKind, str]] = {
     "fr": {"business": "Exemple SARL", "consumer": "Client Exemple", "public": "Commune d’Exemple"},
     "en": {"business": "Example Ltd", "consumer": "Example Customer", "public": "Example Council"},

@@ -1,41 +1,55 @@
 """Signed addresses that a debtor is given: the page, the one-click unsubscribe, the mailbox to answer to.
 
-A token names a case, never a person, and says until when it is good (real time). It is letters that survive being
+A token names a case, never a person, and says until when it is good (real time) and to which of the debtor's addresses
+it went, as a digest: what was sent to an address since corrected opens nothing. It is letters that survive being
 retyped and mail hosts that fold them to lower case. The signature is HMAC-SHA256 cut short to what an SMS and a
 mailbox's 64 characters have room for: 80 bits, 65 in a mailbox, which can only be guessed online.
 """
 
 import hmac
+import secrets
 from base64 import b32encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Literal
 
-Purpose = Literal["r", "u", "m"]
+from worker.dunning.model import Case, Debtor, address_digest
+
+Purpose = Literal["r", "u", "m", "f"]
 
 #: How long a link stays good, and how many letters its signature has, by purpose.
 GOOD_FOR = timedelta(days=180)
-_LETTERS: dict[Purpose, int] = {"r": 16, "u": 16, "m": 13}
+_LETTERS: dict[Purpose, int] = {"r": 16, "u": 16, "m": 13, "f": 16}
 _CHANNELS = {"email": "e", "sms": "s", "voice": "v", "task": "t"}
 _NAMES = {letter: channel for channel, letter in _CHANNELS.items()}
 _EPOCH = date(2020, 1, 1)
 
 
 class BadToken(ValueError):
-    """Not one of ours, or too old; `expired` tells which."""
+    """Not one of ours, or too old: then `grant` is what it stood for."""
 
-    def __init__(self, *, expired: bool = False) -> None:
-        super().__init__("expired" if expired else "not a token")
-        self.expired = expired
+    def __init__(self, *, grant: "Grant | None" = None) -> None:
+        super().__init__("expired" if grant else "not a token")
+        self.grant = grant
+
+    @property
+    def expired(self) -> bool:
+        """Was it one of ours?"""
+        return self.grant is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """What a token stands for: a case, and the channel the link went out on."""
+    """What a token stands for: a case, the channel the link went out on, and a digest of the address it went to."""
 
     case_id: str
     channel: str
+    address: str
+
+    def fits(self, debtor: Debtor) -> bool:
+        """Does the debtor still have the address that the link went to?"""
+        return self.address == _stamp(debtor, self.channel)
 
 
 class Links:
@@ -45,21 +59,22 @@ class Links:
         self._public_url = public_url
         self._keys = keys
 
-    def page(self, case_id: str, channel: str, today: date) -> str:
+    def page(self, case: Case, channel: str, today: date) -> str:
         """The URL of the debtor's page; `today` in real time."""
-        return f"{self._public_url}/r/{self.token('r', case_id, channel, today)}"
+        return f"{self._public_url}/r/{self.token('r', case, channel, today)}"
 
-    def unsubscribe(self, case_id: str, channel: str, today: date) -> str:
+    def unsubscribe(self, case: Case, channel: str, today: date) -> str:
         """The URL that takes the address off that channel with one POST."""
-        return f"{self._public_url}/u/{self.token('u', case_id, channel, today)}"
+        return f"{self._public_url}/u/{self.token('u', case, channel, today)}"
 
     def mailbox(self, case_id: str, domain: str) -> str:
         """The address to answer to, good as long as the case."""
         return f"r+{case_id}.{self._sign(self._keys[0], 'm', case_id)}@{domain}"
 
-    def token(self, purpose: Purpose, case_id: str, channel: str, today: date) -> str:
-        """Case, channel, last day, signature."""
-        body = f"{case_id}.{_CHANNELS[channel]}{(today + GOOD_FOR - _EPOCH).days:x}"
+    def token(self, purpose: Purpose, case: Case, channel: str, today: date) -> str:
+        """Case, channel, last day, address, signature."""
+        last = (today + GOOD_FOR - _EPOCH).days
+        body = f"{case.id}.{_CHANNELS[channel]}{last:04x}{_stamp(case.debtor, channel)}"
         return f"{body}.{self._sign(self._keys[0], purpose, body)}"
 
     def read(self, purpose: Purpose, token: str, today: date) -> Grant:
@@ -67,9 +82,21 @@ class Links:
         body, _, signature = token.lower().rpartition(".")
         self._check(purpose, body, signature)
         case_id, _, rest = body.rpartition(".")
-        if (today - _EPOCH).days > int(rest[1:], 16):
-            raise BadToken(expired=True)
-        return Grant(case_id, _NAMES[rest[0]])
+        grant = Grant(case_id, _NAMES[rest[0]], rest[5:])
+        if (today - _EPOCH).days > int(rest[1:5], 16):
+            raise BadToken(grant=grant)
+        return grant
+
+    def number(self, token: str) -> str:
+        """A number for a form on the page of that token, never given twice."""
+        nonce = secrets.token_hex(8)
+        return f"{nonce}.{self._sign(self._keys[0], 'f', f'{nonce}/{token.lower()}')}"
+
+    def read_number(self, token: str, number: str) -> str:
+        """What tells the form from all others. Raises BadToken for a number of another page's form, or of none."""
+        nonce, _, signature = number.rpartition(".")
+        self._check("f", f"{nonce}/{token.lower()}", signature)
+        return nonce
 
     def case_of_mailbox(self, address: str) -> str:
         """The case whose mailbox that is. Raises BadToken."""
@@ -90,5 +117,10 @@ class Links:
             raise BadToken
 
     def _sign(self, key: str, purpose: Purpose, body: str) -> str:
-        digest = hmac.digest(key.encode(), f"relance/{purpose}/{body}".encode(), "sha256")
+        digest = hmac.digest(key.encode(), f"relance/{purpose}/{body}".encode(errors="replace"), "sha256")
         return b32encode(digest).decode().lower()[: _LETTERS[purpose]]
+
+
+def _stamp(debtor: Debtor, channel: str) -> str:
+    """Six digits that tell an address from another; a letter is sent by a person, to wherever they know."""
+    return "000000" if channel == "task" else address_digest(debtor, channel)[:6]

@@ -11,6 +11,7 @@ from worker.dunning.errands import step_of
 from worker.dunning.model import Case, StepRun, attempt_id
 from worker.dunning.strategy import Step
 from worker.dunning.view import lines, local_today
+from worker.example import PAGE
 from worker.links import Links
 from worker.render import Wording, picture
 
@@ -43,9 +44,18 @@ def reference_of(case_id: str, anchor: str, step: str, channel: str) -> str:
 
 
 def prepare(
-    setup: Setup, case: Case, run: StepRun, channel: str, attempt: int, at: datetime, *, test: bool = False
+    setup: Setup,
+    case: Case,
+    run: StepRun,
+    channel: str,
+    attempt: int,
+    at: datetime,
+    *,
+    example: bool = False,
+    test: bool = False,
 ) -> Prepared:
-    """The message of that run on that channel, as it reads at `at`; a `test` says that it is one.
+    """The message of that run on that channel, as it reads at `at`. The links of an `example` lead nowhere; a `test` is
+    one, and says so.
 
     Raises NothingToSay, WordingError, or ConfigurationError where the creditor has no sender for the channel.
     """
@@ -53,12 +63,12 @@ def prepare(
     step = errand or setup.config.strategies[case.strategy].step(run.step)
     if step is None:
         raise ConfigurationError(f"strategies/{case.strategy}.yaml: the ladder has no step {run.step!r} any more")
-    wording = wording_of(setup, case, step, run.anchor, channel, at, test=test)
+    wording = wording_of(setup, case, step, run.anchor, channel, at, example=example, test=test)
     creditor = setup.config.creditors[case.creditor]
     reference = reference_of(case.id, run.anchor, run.step, channel)
     attempt_name = attempt_id(case, attempt)
     public = setup.environment.public_url
-    links = None if test else setup.links
+    links = None if example or test else setup.links
     message = Message(
         id=f"{case.id}.{reference.lower()}",
         attempt=attempt_name,
@@ -84,11 +94,19 @@ def prepare(
 
 
 def wording_of(
-    setup: Setup, case: Case, step: Step, anchor: str, channel: str, at: datetime, *, test: bool = False
+    setup: Setup,
+    case: Case,
+    step: Step,
+    anchor: str,
+    channel: str,
+    at: datetime,
+    *,
+    example: bool = False,
+    test: bool = False,
 ) -> Wording:
     """The words of a step on a channel. Raises NothingToSay and WordingError."""
     today = local_today(case, at)
-    run = case.run(step.name, anchor)
+    run, creditor = case.run(step.name, anchor), setup.config.creditors[case.creditor]
     errand = bool(run and run.errand)
     listed = tuple(case.unpaid()) if errand else lines(case, step, anchor, today)
     if not listed:
@@ -98,16 +116,28 @@ def wording_of(
         step=step,
         channel=channel,
         lines=listed,
-        creditor=setup.config.creditors[case.creditor],
+        creditor=creditor,
         today=today,
         deadline=run.deadline if run else None,
         firmer=bool(run and run.firmer),
         reference=reference_of(case.id, anchor, step.name, channel),
         earlier=_earlier(case, step, anchor, {invoice.number for invoice in listed}),
         said=[said for said in case.said if str(said.attempt) == anchor] if errand else (),
-        page_url=setup.links.page(case.id, channel, _real_today()) if setup.links and not test else "",
+        page_url=_page_url(setup.links, case, channel, example=example or test),
+        can_reply=bool(creditor.sms and can_be_answered(creditor.sms.sender)),
         test=test,
     )
+
+
+def _page_url(links: Links | None, case: Case, channel: str, *, example: bool) -> str:
+    if links is None:
+        return ""
+    return PAGE if example else links.page(case, channel, _real_today())
+
+
+def can_be_answered(sender: str) -> bool:
+    """Does an SMS sent to that sender arrive? A name is none that a phone could write to."""
+    return sender.removeprefix("+").isdecimal()
 
 
 def _real_today() -> date:
@@ -124,7 +154,7 @@ def _reply_to(creditor: Creditor, case: Case, links: Links | None) -> str:
 
 def _unsubscribe(case: Case, links: Links) -> dict[str, str]:
     """One click, one POST, no question (RFC 8058)."""
-    url = links.unsubscribe(case.id, "email", _real_today())
+    url = links.unsubscribe(case, "email", _real_today())
     return {"List-Unsubscribe": f"<{url}>", "List-Unsubscribe-Post": "List-Unsubscribe=One-Click"}
 
 

@@ -125,11 +125,11 @@ def _sheets(setup: Setup, step: Step, channel: str, found: dict[Variant, Stage])
 
 def _sheet(setup: Setup, step: Step, channel: str, variant: Variant, stage: Stage) -> Sheet:
     if channel == "task":
-        task = wording_of(setup, stage.case, step, stage.anchor, "task", stage.at)
-        email = wording_of(setup, stage.case, step, stage.anchor, "email", stage.at)
+        task = wording_of(setup, stage.case, step, stage.anchor, "task", stage.at, example=True)
+        email = wording_of(setup, stage.case, step, stage.anchor, "email", stage.at, example=True)
         return Sheet((variant,), task, None, email if email.text in task.text else None)
     run = stage.case.run(step.name, stage.anchor)
     if run is None:
         raise NothingToSay
-    prepared = prepare(setup, stage.case, run, channel, 1, stage.at)
+    prepared = prepare(setup, stage.case, run, channel, 1, stage.at, example=True)
     return Sheet((variant,), prepared.wording, prepared.message, None)

@@ -162,6 +162,7 @@ def facts_for(
     earlier: Sequence[tuple[date, str]] = (),
     said: Sequence[Said | Answer] = (),
     page_url: str = "",
+    can_reply: bool = False,
 ) -> dict[str, object]:
     """Every name a template may use and its value; see `templates/README.md`."""
     listed = [_line(invoice, case.currency, locale) for invoice in lines]
@@ -197,6 +198,7 @@ def facts_for(
         "earlier": [EarlierContact(Day(on, locale), channel) for on, channel in earlier],
         "said": [answered(each, locale) for each in said],
         "page_url": page_url,
+        "can_reply": can_reply,
     }
 
 

@@ -89,6 +89,24 @@ class _Environment(ImmutableSandboxedEnvironment):
         return super().getattr(obj, attribute)
 
 
+class _Words:
+    """The words of a page, with the blanks that French has before its signs."""
+
+    def __init__(self, module: TemplateModule) -> None:
+        self._module = module
+
+    def __getattr__(self, name: str) -> object:
+        return _typeset(getattr(self._module, name))
+
+
+def _typeset(words: object) -> object:
+    if isinstance(words, str):
+        return _with_blanks(words)
+    if isinstance(words, dict):
+        return {name: _typeset(value) for name, value in words.items()}
+    return (lambda *given: _typeset(words(*given))) if callable(words) else words
+
+
 class _Place(NamedTuple):
     """Where words are looked up. `creditor` is "" for all those who override nothing, so that they share templates."""
 
@@ -127,6 +145,7 @@ class Wordings:
         earlier: Sequence[tuple[date, str]] = (),
         said: Sequence[Said] = (),
         page_url: str = "",
+        can_reply: bool = False,
         test: bool = False,
     ) -> Wording:
         """The words of that step on that channel, in the debtor's language; a task's, in the creditor's.
@@ -134,8 +153,8 @@ class Wordings:
         `lines` are the invoices to list, at least one, oldest first, and credit notes. `deadline` is the date to ask
         payment by. `firmer`: a promise was broken. `reference` tells this message from others and ends every SMS.
         `earlier` are the contacts so far and their channels, `said` what the debtor answered in the call that a recap
-        is of, `page_url` the debtor's own page or "". A `test` begins with a sentence that says so,
-        and has no payment code. Raises WordingError.
+        is of, `page_url` the debtor's own page or "". `can_reply`: an answer to an SMS arrives. A `test` begins with a
+        sentence that says so, and has no payment code. Raises WordingError.
         """
 
         def told_in(name: str) -> _Told:
@@ -152,6 +171,7 @@ class Wordings:
                 earlier=earlier,
                 said=said,
                 page_url=page_url,
+                can_reply=can_reply,
             )
             if test:  # a bank's app would fill in the transfer of an example, and a person need only nod
                 facts["qr"] = None
@@ -185,6 +205,26 @@ class Wordings:
             title, _, text = rendered.partition("\n")
             return one_line(title), text.strip()
 
+    def page(self, name: str, *, creditor: str, locale: str, facts: Callable[[Locale], Mapping[str, object]]) -> str:
+        """A page of that name as HTML; `creditor` is "" where nobody knows whose it is. Raises WordingError.
+
+        Besides the facts it may use `page`, the words of page.txt, and `say`, if the facts are those of a case.
+        """
+        with wording_errors(self.folder):
+            parsed = _locale(locale)
+            place = self._place(creditor, parsed, "")
+            own = {"language": parsed.language, **facts(parsed)}
+            environment = self._environment(place, True)
+            words = environment.get_template("page.txt").make_module(own)
+            style = self._render(place, "page.css", {}, html=True)
+            say = _Blocks(lambda: environment.get_template("words.txt").make_module(own))
+            names = {**own, "page": _Words(words), "say": say, "style": Markup(style)}  # noqa: S704  # a file of ours
+            return self._render(place, name, names, html=True)
+
+    def languages(self) -> list[str]:
+        """Those that a page can be read in."""
+        return sorted(path.parts[-3] for path in self.folder.glob("*/_common/page.txt"))
+
     def overrides(self, creditor: str) -> bool:
         """Has that creditor words of its own?"""
         return (self.folder / "creditors" / creditor).is_dir()
@@ -201,8 +241,9 @@ class Wordings:
     def _sms(self, place: _Place, facts: Mapping[str, object]) -> Wording:
         """Without its link where there is no room for it: the number to call remains."""
         text = gsm_text(one_line(self._text(place, "sms.txt", facts)))
-        if sms_segments(text)[1] > MAX_SEGMENTS and facts["pay_url"]:
-            return self._sms(place, {**facts, "pay_url": ""})
+        link = next((name for name in ("page_url", "pay_url") if facts[name]), "")
+        if link and sms_segments(text)[1] > MAX_SEGMENTS:
+            return self._sms(place, {**facts, link: ""})
         text = gsm_text(" ".join([*self._opening(place, facts), text]))
         return replace(_wording(text=text), segments=sms_segments(text)[1])
 
@@ -315,10 +356,14 @@ def _tidy(text: str, *, french: bool) -> str:
     lines = [line.rstrip(" \t") for line in text.strip().split("\n")]
     text = re.sub(r"\n\n\n+", "\n\n", "\n".join(lines))
     if french:
-        for sign in ":;?!»":
-            text = text.replace(f" {sign}", f"\u00a0{sign}")
-        text = text.replace("« ", "«\u00a0")
+        text = _with_blanks(text)
     return text
+
+
+def _with_blanks(text: str) -> str:
+    for sign in ":;?!»":
+        text = text.replace(f" {sign}", f"\u00a0{sign}")
+    return text.replace("« ", "«\u00a0")
 
 
 def _quoted(text: str) -> list[str]:
