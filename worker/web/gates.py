@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 
 from channels.base import ConfigurationError
 from worker.app import App
+from worker.logs import place_of
 from worker.web.signatures import form_of, is_public_key, signed_by_sendgrid, signed_by_twilio
 
 #: Bytes of a form: one of Twilio's has a few thousand.
@@ -36,7 +37,7 @@ class Refused(Exception):
 
 
 def door(endpoint: Endpoint) -> Endpoint:
-    """Answer as every door does: turned away, 503 when store or queue cannot take it, so that the sender repeats."""
+    """Answer as every door does: turned away; 503 when store or queue cannot take it, so that the sender repeats."""
 
     @wraps(endpoint)
     async def answer(request: Request) -> Response:
@@ -49,8 +50,16 @@ def door(endpoint: Endpoint) -> Endpoint:
         except redis.RedisError as error:
             _log.warning("store.away", error=type(error).__name__)
             return Response(status_code=503)
+        except Exception as error:
+            _log.error("door.failed", door=_name(request), place=place_of(error), error=type(error).__name__)
+            return Response(status_code=500)
 
     return answer
+
+
+def _name(request: Request) -> str:
+    """The two words after /webhooks; what follows may be a secret."""
+    return "/".join(request.scope["path"].split("/")[2:4])
 
 
 def forged(name: str) -> Refused:

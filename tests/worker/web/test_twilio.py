@@ -231,6 +231,18 @@ def test_a_body_that_does_not_come_is_not_waited_for(doors: Doors, monkeypatch: 
     assert logged == []
 
 
+@EVERY
+def test_a_fault_of_ours_is_told_by_its_place(doors: Doors, name: str, path: str, form: dict[str, str]) -> None:
+    """500, so that it comes again once it is mended; nothing of the request is in the log."""
+    with pytest.MonkeyPatch.context() as broken, capture_logs() as logged:
+        broken.setitem(vars(doors.app), "broker", None)
+        assert doors.twilio(path, form).status == 500
+    assert [(line["event"], line["door"], line["error"]) for line in logged] == [
+        ("door.failed", name, "AttributeError")
+    ]
+    without(logged, NUMBER, TEXT, ATTEMPT)
+
+
 def test_nobody_is_sent_elsewhere(doors: Doors) -> None:
     """A redirect would lose the form; another method is none of a door's."""
     assert doors.twilio(SMS_PATH + "/", SMS).status == 404
