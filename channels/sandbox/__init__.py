@@ -2,7 +2,8 @@
 
 from channels.sandbox.faults import Fault
 from channels.sandbox.outside import Doors
+from channels.sandbox.people import Attachment, Heard
 from channels.sandbox.reactions import Reaction
 from channels.sandbox.sandbox import Credentials, Ports, Sandbox, serve
 
-__all__ = ["Credentials", "Doors", "Fault", "Ports", "Reaction", "Sandbox", "serve"]
+__all__ = ["Attachment", "Credentials", "Doors", "Fault", "Heard", "Ports", "Reaction", "Sandbox", "serve"]

@@ -16,7 +16,7 @@ from typing import Any
 
 from channels.sandbox import control
 from channels.sandbox.contracts import Contracts
-from channels.sandbox.faults import Fault, Faults
+from channels.sandbox.faults import Fault
 from channels.sandbox.journal import Exchange, Journal
 from channels.sandbox.outside import Outside
 from channels.sandbox.provider import Answer, Order, Provider, Request
@@ -30,7 +30,7 @@ class Desk:
     """What all servers of one sandbox share. `latency` is in seconds and passes between acceptance and answer."""
 
     outside: Outside
-    faults: Faults
+    controls: control.Controls
     latency: float = 0.0
     contracts: Contracts | None = None
 
@@ -110,7 +110,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         if self.path.startswith(control.PREFIX):
-            self._write(control.handle(self._request(), self.server.desk.outside, self.server.desk.faults))
+            self._write(control.handle(self._request(), self.server.desk.controls))
         else:
             self._exchange()
 
@@ -171,7 +171,7 @@ class _Handler(BaseHTTPRequestHandler):
                 order.afterwards(exchange)
 
     def _fault(self, order: Order) -> Fault | None:
-        take = self.server.desk.faults.take
+        take = self.server.desk.controls.faults.take
         return next((fault for each in order.messages if (fault := take(each.channel, each.to))), None)
 
     def _end(self, exchange: Exchange, order: Order, fault: Fault | None) -> None:

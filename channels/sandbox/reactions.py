@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, TypeAdapter, model_validator
@@ -57,8 +57,8 @@ class Reaction:
 
     `channel`, `to` (a glob over the address, case ignored) and `every` (each n-th of those) say which messages meet
     it; `times` how many may. `receipts` are posted in the order given, a word given twice twice, () not at all; None
-    means what is usual. `details` go into those that tell of a failure (`{"ErrorCode": "30005"}`). They are posted
-    before the create is answered (`early`), or `seconds` after it.
+    means what is usual. `details` go into those that tell of a failure (`{"ErrorCode": "30005"}`; "" takes a field
+    away). They are posted before the create is answered (`early`), or `seconds` after it.
 
     Calls: `answer` says who picks up or why nobody does ("machine": what the detection asked for would call it),
     `keys` what is pressed, Gather by Gather ("": nothing; so after the last), `hangs_up` after how many documents.
@@ -86,6 +86,12 @@ class Reaction:
             if word not in known:
                 raise ValueError(f"receipts: {word!r} is none of {self.channel}'s: {', '.join(known)}")
         return self
+
+    def detailed(self, word: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a receipt with the details in, where it tells of a failure; a detail of "" takes one away."""
+        details = self.details if word in FAILURES else {}
+        whole = {**fields, **details}
+        return {name: value for name, value in whole.items() if details.get(name) != ""}
 
     def meets(self, channel: ChannelName, to: str) -> bool:
         """Is it meant for messages of that channel to that address?"""

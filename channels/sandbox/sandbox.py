@@ -10,13 +10,16 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from channels.sandbox.contracts import Contracts
+from channels.sandbox.control import Controls
+from channels.sandbox.event_webhook import EventWebhook
 from channels.sandbox.faults import Fault, Faults, load_faults
 from channels.sandbox.http_host import Desk, HttpHost
 from channels.sandbox.journal import Entry, Journal
 from channels.sandbox.outside import Doors, Outside
+from channels.sandbox.people import Heard, Mail, People, Sms
 from channels.sandbox.reactions import Reaction, Reactions, load_reactions
 from channels.sandbox.sendgrid import SendGrid
 from channels.sandbox.smtp_host import SmtpHost
@@ -76,9 +79,12 @@ class Sandbox:
             stack.callback(self._journal.close)
             self._outside = Outside(self._journal, Reactions(reactions), doors or Doors())
             stack.callback(self._outside.background.close)
-            desk = Desk(self._outside, self._faults, latency, contracts)
-            twilio = _opened(stack, HttpHost(Twilio(self._outside, known.twilio), desk, at.twilio, tls))
-            sendgrid = _opened(stack, HttpHost(SendGrid(known.sendgrid), desk, at.sendgrid, tls))
+            outside, twilios = self._outside, Twilio(self._outside, known.twilio)
+            self._events, self._people = EventWebhook(outside), People(outside, twilios.account_of)
+            controls = Controls(outside, self._faults, self._events, self._people)
+            desk = Desk(outside, controls, latency, contracts)
+            twilio = _opened(stack, HttpHost(twilios, desk, at.twilio, tls))
+            sendgrid = _opened(stack, HttpHost(SendGrid(outside, self._events, known.sendgrid), desk, at.sendgrid, tls))
             smtp = _opened(stack, SmtpHost(desk, at.smtp, tls, known.smtp))
             stack.callback(self._outside.closing.set)
             self._stack = stack.pop_all()
@@ -104,6 +110,25 @@ class Sandbox:
     def report_to(self, doors: Doors) -> None:
         """Post events and answers there from now on."""
         self._outside.doors = doors
+
+    @property
+    def public_key(self) -> str:
+        """What verifies the batches of events, as SendGrid shows it."""
+        return self._events.public_key
+
+    def sms_from(self, sender: str, body: str, **more: Any) -> Heard:
+        """Have a person write an SMS, and wait for the answer; `more` are the other fields of `Sms`.
+
+        Raises `LookupError` where there is no door, nobody to answer, or no token to sign with.
+        """
+        return self._people.sms(Sms(sender=sender, body=body, **more))
+
+    def mail_from(self, sender: str, text: str, **more: Any) -> Heard:
+        """Have a person answer an email, and wait until it is taken; `more` are the other fields of `Mail`.
+
+        Raises `LookupError` where there is no door, or no email to answer and no `to`.
+        """
+        return self._people.mail(Mail(sender=sender, text=text, **more))
 
     def clear(self) -> None:
         """Forget the ordered faults and reactions. What was accepted stays."""

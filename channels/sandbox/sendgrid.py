@@ -3,11 +3,13 @@
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from channels.sandbox.event_webhook import EventWebhook
 from channels.sandbox.faults import ChannelName, Fault
-from channels.sandbox.journal import Message
+from channels.sandbox.journal import Exchange, Message
+from channels.sandbox.outside import Aftermath, Outside
 from channels.sandbox.provider import Answer, Order, Request, json_answer
 
 SEND = "/v3/mail/send"
@@ -28,8 +30,8 @@ class SendGrid:
 
     name = "sendgrid"
 
-    def __init__(self, api_key: str | None = None) -> None:
-        self._api_key = api_key
+    def __init__(self, outside: Outside, events: EventWebhook, api_key: str | None = None) -> None:
+        self._outside, self._events, self._api_key = outside, events, api_key
 
     def channel(self, path: str) -> ChannelName:
         """Email, always."""
@@ -55,7 +57,7 @@ class SendGrid:
             return wrong or refusal(400, "Bad Request")
         if mail.get("mail_settings", {}).get("sandbox_mode", {}).get("enable"):
             return Answer(200)
-        return _order(mail)
+        return self._order(mail)
 
     def fail(self, fault: Fault, message: Message) -> Answer:
         """The answer to an ordered fault; 429 says when to come back by X-RateLimit-Reset (Unix seconds)."""
@@ -68,6 +70,30 @@ class SendGrid:
     def invalid(self, errors: list[str]) -> Answer:
         """400, one error for each violation."""
         return json_answer(400, {"errors": [{"message": each, "field": None, "help": None} for each in errors]})
+
+    def _order(self, mail: Json) -> Order:
+        message_id = secrets.token_urlsafe(16)  # 22 characters, as SendGrid's
+        people = [(person, recipient) for person in mail["personalizations"] for recipient in person["to"]]
+        messages = tuple(_message(message_id, mail, person, recipient) for person, recipient in people)
+        answer = Answer(202, headers={"X-Message-Id": message_id})
+        if not self._events.listening:
+            return Order(messages, answer)
+        told = [self._aftermath(message, mail, person) for message, (person, _) in zip(messages, people, strict=True)]
+        return Order(
+            messages, answer, before=_each(told, Aftermath.before), afterwards=_each(told, Aftermath.afterwards)
+        )
+
+    def _aftermath(self, message: Message, mail: Json, person: Json) -> Aftermath:
+        arguments = _arguments(mail, person)
+        return Aftermath(self._outside, message, lambda _, reaction: self._events.play(message, arguments, reaction))
+
+
+def _each(told: list[Aftermath], step: Callable[[Aftermath, Exchange], None]) -> Callable[[Exchange], None]:
+    def run(exchange: Exchange) -> None:
+        for each in told:
+            step(each, exchange)
+
+    return run
 
 
 def _pace(seconds: float) -> dict[str, str]:
@@ -107,16 +133,13 @@ def _check_recipients(people: list[Json]) -> Answer | None:
     return None
 
 
-def _order(mail: Json) -> Order:
-    message_id = secrets.token_urlsafe(16)  # 22 characters, as SendGrid's
-    people = [(person, recipient) for person in mail["personalizations"] for recipient in person["to"]]
-    messages = tuple(_message(message_id, mail, person, recipient) for person, recipient in people)
-    return Order(messages, Answer(202, headers={"X-Message-Id": message_id}))
+def _arguments(mail: Json, person: Json) -> dict[str, str]:
+    return {**mail.get("custom_args", {}), **person.get("custom_args", {})}
 
 
 def _message(message_id: str, mail: Json, person: Json, recipient: Json) -> Message:
     headers = {**mail.get("headers", {}), **person.get("headers", {})}
-    arguments = {**mail.get("custom_args", {}), **person.get("custom_args", {})}
+    arguments = _arguments(mail, person)
     parts = {part["type"]: part["value"] for part in mail.get("content", ())}
     return Message(
         channel="email",

@@ -32,9 +32,8 @@ class SmsReceipts:
             self._post(exchange, word, reaction)
 
     def _post(self, exchange: Exchange, word: str, reaction: Reaction) -> None:
-        failure = {"ErrorCode": CODES[word], **reaction.details} if word in CODES else {}
-        fields = {**self._fields(word), **failure}
-        self.made.update(status=word, error_code=int(failure["ErrorCode"]) if failure else None)
+        fields = reaction.detailed(word, self._fields(word) | ({"ErrorCode": CODES[word]} if word in CODES else {}))
+        self.made.update(status=word, error_code=int(fields["ErrorCode"]) if "ErrorCode" in fields else None)
         self.made["date_sent"] = self.made["date_updated"] = format_datetime(datetime.now(UTC))
         url = self.form["StatusCallback"]
         line = {"what": "receipt", "id": self.made["sid"], "url": url, "said": word}

@@ -147,7 +147,7 @@ class _Rules:
     async def handle_RCPT(  # noqa: N802 - aiosmtpd finds its hooks by these names
         self, server: _Conversation, _session: Any, envelope: Any, address: str, options: list[str]
     ) -> str:
-        fault = self._desk.faults.take("email", address)
+        fault = self._desk.controls.faults.take("email", address)
         if fault is not None and fault.kind in AT_RCPT:
             server.final = not envelope.rcpt_tos  # a transaction another recipient keeps alive is not over
             return AT_RCPT[fault.kind]

@@ -112,18 +112,26 @@ def sandbox(
         Path | None, typer.Option(help="Hold every request against the providers' OpenAPI files in this folder.")
     ] = None,
     faults: Annotated[Path | None, typer.Option(help="Faults to start with (YAML or JSON).")] = None,
+    reactions: Annotated[
+        Path | None, typer.Option(help="What becomes of messages once they are accepted (YAML or JSON).")
+    ] = None,
+    public_url: Annotated[
+        str, typer.Option(help="Where relance answers: receipts of email, and what people write, are posted below it.")
+    ] = "",
+    inbound_secret: Annotated[str, typer.Option(help="The last part of the inbound mail door's path.")] = "",
     latency: Annotated[float, typer.Option(help="Seconds each answer takes.")] = 0.0,
     twilio_port: Annotated[int, typer.Option(help="0: any free one.")] = 0,
     sendgrid_port: Annotated[int, typer.Option(help="0: any free one.")] = 0,
     smtp_port: Annotated[int, typer.Option(help="0: any free one.")] = 0,
 ) -> None:
-    """Run local servers that speak like Twilio, SendGrid and an SMTP host, for staging; prints their URLs."""
-    from channels.sandbox import Ports, serve
+    """Run local servers that act like Twilio, SendGrid and an SMTP host, for staging; prints their URLs."""
+    from channels.sandbox import Doors, Ports, serve
     from worker.processes import stop_with_parent
 
     stop_with_parent()
     ports = Ports(twilio_port, sendgrid_port, smtp_port)
-    serve(log=log, validate=validate, faults=faults, latency=latency, ports=ports)
+    doors = Doors.under(public_url, inbound_secret) if public_url else None
+    serve(log=log, validate=validate, faults=faults, reactions=reactions, doors=doors, latency=latency, ports=ports)
 
 
 def demo(

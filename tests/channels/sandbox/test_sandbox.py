@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -27,6 +28,7 @@ from twilio.base.exceptions import TwilioRestException
 from channels.sandbox import Fault, Ports, Sandbox
 
 from .clients import EMAIL, mail, read_log, sendgrid_client, smtp_client, twilio_client
+from .receiver import Receiver
 
 CONTRACTS = Path(__file__).parents[2] / "contracts"
 MESSAGES, FORM = "/2010-04-01/Accounts/AC1/Messages.json", "To=%2B33612345678&From=Creditor&Body=Bonjour"
@@ -180,6 +182,21 @@ def test_as_a_program_it_serves_until_told_to_stop(tmp_path: Path, number: signa
         assert process.wait(5) == 0
         assert process.stderr is not None
         assert process.stderr.read() == ""
+
+
+def test_as_a_program_it_reacts_and_posts(tmp_path: Path, receiver: Receiver) -> None:
+    """Reactions from a file, and doors under a public URL, are the program's options."""
+    reactions = tmp_path / "reactions.yaml"
+    reactions.write_text("- {channel: email, receipts: [dropped]}\n- {channel: sms, receipts: [failed]}\n")
+    options = ["--reactions", str(reactions), "--public-url", receiver.url, "--inbound-secret", "s3cret"]
+    with program(*options) as (_, urls):
+        sendgrid_client(urls["sendgrid"]).send(mail())
+        assert receiver.wait(1, "/webhooks/sendgrid/events")[0].events[0]["event"] == "dropped"
+        twilio_client(urls["twilio"]).messages.create(**SMS, status_callback=f"{receiver.url}/status")
+        assert receiver.wait(1, "/status")[0].form["MessageStatus"] == "failed"
+        answer: Any = {"sender": "ana@debtor.test", "text": "Bonjour"}
+        assert requests.post(f"{urls['sendgrid']}/sandbox/mail", json=answer, timeout=5).json()["status"] == 204
+        receiver.wait(1, "/webhooks/sendgrid/inbound/s3cret")
 
 
 def test_a_killed_program_loses_no_accepted_message(log: Path) -> None:
