@@ -63,7 +63,7 @@ class TwilioVoice:
 
     def _words(self, message: Message) -> dict[str, Any]:
         if message.callback_url:
-            return {"url": message.callback_url, "method": "POST"}
+            return {"url": message.callback_url + AGAIN, "method": "POST"}
         from channels.twiml import neutral_twiml
 
         twiml = neutral_twiml(message.text, message.language, self._settings.voice)

@@ -2,7 +2,7 @@
 
 import re
 
-from twilio.twiml.voice_response import VoiceResponse
+from twilio.twiml.voice_response import Gather, VoiceResponse
 
 #: A natural voice per language. Twilio's own default is an English one, whatever the text.
 VOICES = {
@@ -18,6 +18,9 @@ VOICES = {
     "pt-PT": "Polly.Ines-Neural",
 }
 
+#: Seconds that a person has for a key, once everything was said.
+PATIENCE = 7
+
 # The SDK escapes markup and lets these through; a document that holds one is refused (12100).
 _UNSPEAKABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
@@ -28,12 +31,28 @@ def neutral_twiml(text: str, language: str, voice: str = "") -> str:
     `language` is a BCP 47 tag; `voice` one of Twilio's names, by default one that speaks the language. Both are always
     written, as a text read by the wrong voice cannot be understood.
     """
-    if not voice:
-        language = _known(language)
-        voice = VOICES.get(language, f"Google.{language}-Standard-A")
     response = VoiceResponse()
-    response.say(_UNSPEAKABLE.sub(" ", text), voice=voice, language=language)
+    _say(response, text, language, voice)
     response.hangup()
+    return str(response)
+
+
+def asking_twiml(text: str, action: str, language: str, voice: str = "") -> str:
+    """The document that speaks `text` and posts what was pressed, or after `PATIENCE` seconds nothing, to `action`.
+
+    That is an absolute URL; `language` and `voice` are as in `neutral_twiml`.
+    """
+    response = VoiceResponse()
+    listening = response.gather(
+        input="dtmf",
+        num_digits=1,
+        finish_on_key="",  # else # is no key, but the end of none
+        timeout=PATIENCE,
+        action=action,
+        method="POST",
+        action_on_empty_result=True,
+    )
+    _say(listening, text, language, voice)
     return str(response)
 
 
@@ -42,6 +61,13 @@ def hangup_twiml() -> str:
     response = VoiceResponse()
     response.hangup()
     return str(response)
+
+
+def _say(verb: VoiceResponse | Gather, text: str, language: str, voice: str) -> None:
+    if not voice:
+        language = _known(language)
+        voice = VOICES.get(language, f"Google.{language}-Standard-A")
+    verb.say(_UNSPEAKABLE.sub(" ", text), voice=voice, language=language)
 
 
 def _known(language: str) -> str:

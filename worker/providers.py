@@ -132,6 +132,15 @@ class Providers:
         return sorted(name for name in used if self._ready(name).real)
 
 
+def voice_for(config: Config, creditor: str, provider: str, language: str) -> tuple[str, str]:
+    """The voice and the language it speaks: the creditor's own for that language, else the provider's."""
+    sender = config.creditors[creditor].voice
+    own = sender.voices if sender else {}
+    stem = language.partition("-")[0]
+    tag = language if language in own else next((tag for tag in own if tag.partition("-")[0] == stem), "")
+    return (own[tag], tag) if tag else (voice_of(config, provider), language)
+
+
 def voice_of(config: Config, name: str) -> str:
     """The voice that a provider of calls is set to; empty (by language) if it is set to none, or is not configured."""
     provider = config.providers.get(name)

@@ -24,11 +24,15 @@ from worker import fields
 from worker.config import grammar
 from worker.config.grammar import Rate
 from worker.config.names import ChannelName, ProviderName, StrategyName
+from worker.dunning.call_menu import ACTIONS, KEYS, Action, clashes
 from worker.dunning.model import DebtorKind
 from worker.fields import Country, Currency, LocaleName, Mailbox, Phone, Zone
+from worker.problems import unknown
 
 _BIC = re.compile(r"[A-Z]{6}[A-Z0-9]{2}([A-Z0-9]{3})?")
 _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}[A-Z0-9]{11,30}")
+_TAG = re.compile(r"[a-z]{2,3}-[A-Z]{2}")
+_VOICE = re.compile(r"[A-Za-z0-9._-]{1,60}")
 _SMS_NAME = re.compile(r"[A-Za-z0-9 ]{1,11}")
 _KEY_HASH = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -80,6 +84,30 @@ RateText = Annotated[Rate, BeforeValidator(lambda value: grammar.rate(str(value)
 Moments = Annotated[timedelta, BeforeValidator(lambda value: grammar.wait(str(value))), AfterValidator(_moments)]
 
 
+def _key(value: str) -> str:
+    if not (len(value) == 1 and value in "0123456789"):
+        raise ValueError("not a key of a phone (one digit, 0 to 9)")
+    return value
+
+
+def _action(value: str) -> str:
+    if value not in ACTIONS:
+        raise ValueError(unknown(value, "something that can be pressed for", ACTIONS))
+    return value
+
+
+def _tag(value: str) -> str:
+    if not _TAG.fullmatch(value):
+        raise ValueError("not a language with its country (such as 'fr-FR')")
+    return value
+
+
+def _voice(value: str) -> str:
+    if not _VOICE.fullmatch(value):
+        raise ValueError("not the name of a voice (such as 'Polly.Lea-Neural')")
+    return value
+
+
 class Frozen(BaseModel):
     """A value read from a file: nothing unknown in it, nothing changed after."""
 
@@ -129,9 +157,34 @@ class SmsSender(Frozen):
 
 
 class VoiceSender(Frozen):
-    """The number that calls show."""
+    """The number that calls show, and how they go.
+
+    `keys`: what is pressed for what; those that are not named stay as shipped (`dunning/call_menu.py`). `voicemail`:
+    what a recorder is told, where the provider recognises one: the neutral message, or nothing. `voices` maps a
+    language tag ("fr-FR") to one of the provider's voices that speaks it.
+    """
 
     caller_id: Phone
+    keys: Mapping[Annotated[Action, BeforeValidator(_action)], Annotated[str, AfterValidator(_key)]] = Field(
+        default_factory=dict
+    )
+    voicemail: Literal["message", "hangup"] = "message"
+    voices: Mapping[Annotated[str, AfterValidator(_tag)], Annotated[str, AfterValidator(_voice)]] = Field(
+        default_factory=dict
+    )
+
+    @field_validator("keys")
+    @classmethod
+    def _each_its_own(cls, value: Mapping[Action, str]) -> Mapping[Action, str]:
+        keys = {**KEYS, **value}
+        for one, other in clashes(keys):
+            raise ValueError(f"{one} and {other} are asked for together, and both have the key {keys[one]}")
+        return value
+
+    @property
+    def all_keys(self) -> Mapping[Action, str]:
+        """The key of every action."""
+        return {**KEYS, **self.keys}
 
 
 class Redirect(Frozen):

@@ -136,6 +136,14 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """A day that can be promised, and the key for it."""
+
+    key: str
+    on: Day
+
+
+@dataclass(frozen=True, slots=True)
 class Letter:
     """The email's wording, for a task that asks a person to send it."""
 
@@ -145,7 +153,7 @@ class Letter:
 
 #: What the facts are made of: frozen, and without a method that does anything.
 FACT_TYPES: frozenset[type[Any]] = frozenset(
-    {Day, Line, Person, Sender, Addressee, EarlierContact, Answered, Letter, PaymentCode}
+    {Day, Line, Person, Sender, Addressee, EarlierContact, Answered, Choice, Letter, PaymentCode}
 )
 
 
@@ -167,7 +175,7 @@ def facts_for(
     """Every name a template may use and its value; see `templates/README.md`."""
     listed = [_line(invoice, case.currency, locale) for invoice in lines]
     claims = [line for line in listed if not line.credit]
-    total = max(ZERO, sum(map(_signed, lines), ZERO))
+    total = net(lines)
     sender = _sender(creditor, case.debtor.country, locale)
     quote = remittance([line.number for line in claims], one_line(case.debtor.id))
     return {
@@ -211,6 +219,11 @@ def answered(said: Said | Answer, locale: Locale) -> Answered:
         method=said.method,
         numbers=tuple(map(one_line, said.invoices)),
     )
+
+
+def net(lines: Sequence[Invoice]) -> Decimal:
+    """What is owed of all of them, credit notes deducted."""
+    return max(ZERO, sum(map(_signed, lines), ZERO))
 
 
 def _signed(invoice: Invoice) -> Decimal:

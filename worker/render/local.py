@@ -3,14 +3,17 @@
 import unicodedata
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
 
 import phonenumbers
 from babel import Locale
 from babel.dates import format_date
-from babel.numbers import format_currency
+from babel.numbers import format_currency, get_currency_name
 from phonenumbers import PhoneNumberFormat
+
+#: How many signs of an invoice's number a call spells.
+LONGEST_SPELLED = 10
 
 _SHORT_DATE = {"fr": "dd/MM/y"}  # elsewhere 4/7 reads as July or as April, so the month is written
 
@@ -58,6 +61,27 @@ def one_line(text: str) -> str:
 def money(amount: Decimal, currency: str, locale: Locale) -> str:
     """The amount as the locale writes it, no-break spaces included: "1 234,50 €"."""
     return format_currency(amount, currency, locale=locale)
+
+
+def money_aloud(amount: Decimal, currency: str, locale: Locale) -> str:
+    """The amount as a voice reads it well, without signs or groups: "1234 euros 50"."""
+    whole, cents = divmod(int((amount * 100).to_integral_value(ROUND_HALF_UP)), 100)
+    return f"{whole} {get_currency_name(currency, count=whole, locale=locale)}{f' {cents}' if cents else ''}"
+
+
+def spelled(text: str) -> str:
+    """A number of an invoice, sign by sign, with a pause where it has a hyphen or the like: "F, 2 0 2 6, 0 0 1".
+
+    Of a long one the last ten signs, which is what people compare.
+    """
+    groups = "".join(char if char.isalnum() else " " for char in text).split()
+    left = LONGEST_SPELLED
+    said: list[str] = []
+    for group in reversed(groups):
+        if left > 0:
+            said.insert(0, " ".join(group[-left:]))
+            left -= len(group)
+    return ", ".join(said)
 
 
 @lru_cache(4096)

@@ -23,11 +23,12 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup
 
 from worker.dunning.answers import Answer, Said
+from worker.dunning.call_menu import Action
 from worker.dunning.model import Case, Invoice
 from worker.dunning.strategy import Step
 from worker.render.errors import WordingError, wording_errors
-from worker.render.facts import FACT_TYPES, Creditor, Letter, answered, facts_for
-from worker.render.local import one_line
+from worker.render.facts import FACT_TYPES, Choice, Creditor, Letter, answered, facts_for, net
+from worker.render.local import Day, money_aloud, one_line, spelled
 from worker.render.payment_code import PaymentCode
 from worker.render.sms_text import gsm_text, sms_segments
 
@@ -120,6 +121,23 @@ class _Told(NamedTuple):
 
     place: _Place
     facts: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallScene:
+    """What a call is about, and what it can offer: `keys` by what they are pressed for, `days` as (key, day).
+
+    `can_text`: can an SMS be sent? `answer` is what was just said, if anything.
+    """
+
+    case: Case
+    creditor: Creditor
+    lines: Sequence[Invoice]
+    today: date
+    keys: Mapping[Action, str]
+    days: Sequence[tuple[str, date]] = ()
+    can_text: bool = True
+    answer: Answer | None = None
 
 
 class Wordings:
@@ -224,6 +242,40 @@ class Wordings:
     def languages(self) -> list[str]:
         """Those that a page can be read in."""
         return sorted(path.parts[-3] for path in self.folder.glob("*/_common/page.txt"))
+
+    def call(self, parts: Sequence[str], scene: CallScene) -> str:
+        """What a call says, sentence by sentence; each part is a macro of `call.txt`. Raises WordingError."""
+        case, creditor = scene.case, scene.creditor
+        with wording_errors(self.folder):
+            locale = _locale(case.debtor.locale)
+            facts = facts_for(
+                case=case,
+                lines=scene.lines,
+                creditor=creditor,
+                locale=locale,
+                today=scene.today,
+                deadline=None,
+                firmer=False,
+                reference="",
+            )
+            place = self._place(creditor.id, locale, "")
+            names = {
+                **self._names(place, {**facts, "notice": "", "test": False}, html=False),
+                "overdue": all(line.due_on < scene.today for line in scene.lines),
+                "owed": money_aloud(net(scene.lines), case.currency, locale),
+                "key": scene.keys,
+                "dates": [Choice(key, Day(day, locale)) for key, day in scene.days],
+                "can_text": scene.can_text,
+                "answer": answered(scene.answer, locale) if scene.answer else None,
+            }
+            said = self._template(self._environment(place, html=False), place, "call.txt").make_module(names)
+            return " ".join(one_line(str(self._macro(said, place, part)())) for part in parts)
+
+    def _macro(self, module: TemplateModule, place: _Place, name: str) -> Callable[[], str]:
+        macro: Callable[[], str] | None = getattr(module, name, None)
+        if macro is None:
+            raise WordingError(self._named(place, "call.txt"), None, f"has no macro '{name}'")
+        return macro
 
     def overrides(self, creditor: str) -> bool:
         """Has that creditor words of its own?"""
@@ -341,7 +393,7 @@ class Wordings:
             auto_reload=False,
             lstrip_blocks=True,
         )
-        environment.filters["sentence"] = _sentence
+        environment.filters |= {"sentence": _sentence, "spelled": spelled}
         return environment
 
 

@@ -1,85 +1,87 @@
-"""What a call says.
+"""What a call says, and its keys: TwiML around what `worker/call.py` has to say.
 
-Signatures are computed over PUBLIC_URL, never over Host or X-Forwarded-*; without it, or a token, there is no door.
+The same form again gets the same document.
 """
+
+import re
+from collections.abc import Callable, Mapping
+from urllib.parse import urlencode
 
 import structlog
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
-from twilio.request_validator import RequestValidator
 
-from channels.twiml import hangup_twiml, neutral_twiml
+from channels.settings import AGAIN
+from channels.twiml import asking_twiml, hangup_twiml, neutral_twiml
 from worker.app import App
-from worker.dunning.model import Case, Send, StepRun, parse_attempt_id
+from worker.call import NotNow, Script, key, opened
+from worker.dunning.call_menu import Here
 from worker.logs import place_of
-from worker.messages import VOICE_DOOR, prepare
-from worker.providers import voice_of
+from worker.messages import VOICE_DOOR
 from worker.store import AWAY
+from worker.web.gates import TwilioGate, door
 
 _log = structlog.get_logger("relance.web")
-_XML = "text/xml"
+_NAME, _XML = "twilio/voice", "text/xml"
+_SMALL = re.compile(r"[0-9]")
+_DIGIT = re.compile(r"[0-9*#]?")
 
 
 def router(app: App) -> APIRouter:
-    """Where a provider fetches what a call says."""
+    """Where a provider fetches what a call says, and posts what was pressed."""
     doors = APIRouter()
+    gate = TwilioGate(app)
 
-    @doors.post(VOICE_DOOR + "/{attempt}")
-    async def voice(attempt: str, request: Request) -> Response:
-        """What the call says: the neutral message, or nothing when the call should not have been placed any more."""
-        form = {key: str(value) for key, value in (await request.form()).items()}
-        signature = request.headers.get("X-Twilio-Signature", "")
-        return await run_in_threadpool(_voice, app, attempt, form, signature)
+    @door
+    async def voice(request: Request) -> Response:
+        form, attempt = await gate.form(request, _NAME), request.path_params["attempt"]
+        answered_by, sid = form.get("AnsweredBy", ""), form.get("CallSid", "")
+        return await run_in_threadpool(_document, app, attempt, lambda: opened(app, attempt, answered_by, sid))
 
+    @door
+    async def pressed(request: Request) -> Response:
+        form, attempt = await gate.form(request, _NAME), request.path_params["attempt"]
+        query, digit, sid = dict(request.query_params), _digit(form), form.get("CallSid", "")
+        return await run_in_threadpool(_document, app, attempt, lambda: key(app, attempt, _here(query), digit, sid))
+
+    doors.add_route(VOICE_DOOR + "/{attempt}", voice, ["POST"])
+    doors.add_route(VOICE_DOOR + "/{attempt}/key", pressed, ["POST"])
     return doors
 
 
-def _voice(app: App, attempt: str, form: dict[str, str], signature: str) -> Response:
-    tokens = app.providers.twilio_secrets()
-    if not (tokens and app.environment.public_url):
-        return Response(status_code=404)
-    url = f"{app.environment.public_url}{VOICE_DOOR}/{attempt}"
-    if not any(RequestValidator(token).validate(url, form, signature) for token in tokens):
-        _log.warning("webhook.forged", door="twilio/voice")
-        return Response(status_code=403)
+def _document(app: App, attempt: str, script: Callable[[], Script]) -> Response:
+    """The call's document. A call that has nothing to say any more hangs up in silence."""
     try:
-        return Response(_script(app, attempt), media_type=_XML)
-    except AWAY as error:
-        _log.warning("store.away", error=type(error).__name__)
-        return Response(status_code=503)
-
-
-def _script(app: App, attempt: str) -> str:
-    """The call's document. A call whose case was paid, held or superseded meanwhile hangs up in silence."""
-    try:
-        return _words(app, attempt)
+        return Response(_twiml(app, attempt, script()), media_type=_XML)
     except AWAY:
         raise
-    except _NotNow:
+    except NotNow:
         _log.info("call.silenced", attempt=attempt)
     except Exception as error:  # a debtor must not hear the provider read an error out
         _log.error("render.failed", attempt=attempt, place=place_of(error), error=type(error).__name__)
-    return hangup_twiml()
+    return Response(hangup_twiml(), media_type=_XML)
 
 
-class _NotNow(Exception):
-    """Nothing is to be said in this call."""
+def _twiml(app: App, attempt: str, script: Script) -> str:
+    if script.then is None:
+        return neutral_twiml(script.text, script.language, script.voice)
+    here = urlencode({"at": script.then.at, "again": script.then.again, "changes": script.then.changes})
+    action = f"{app.environment.public_url}{VOICE_DOOR}/{attempt}/key?{here}{AGAIN}"
+    return asking_twiml(script.text, action, script.language, script.voice)
 
 
-def _words(app: App, attempt: str) -> str:
+def _here(query: Mapping[str, str]) -> Here:
+    """Where the call stands, from a URL that we wrote and Twilio signed. Raises NotNow for any other."""
+    again, changes = query.get("again", "0"), query.get("changes", "0")
     try:
-        case_id, number = parse_attempt_id(attempt)
+        if _SMALL.fullmatch(again) and _SMALL.fullmatch(changes):
+            return Here(query.get("at", ""), int(again), int(changes))  # type: ignore[arg-type]  # Here checks the place
     except ValueError:
-        raise _NotNow from None
-    seen = app.cases.see(case_id) if "-" in case_id else None
-    found = seen.case.find_attempt(number) if seen else None
-    if seen is None or found is None or not _stands(seen.case, *found):
-        raise _NotNow
-    message = prepare(app, seen.case, found[0], "voice", number, app.clock.now()).message
-    return neutral_twiml(message.text, message.language, voice_of(app.config, found[1].provider))
+        pass
+    raise NotNow
 
 
-def _stands(case: Case, run: StepRun, send: Send) -> bool:
-    """Is it a call, has it begun, and is what it is about still to be chased?"""
-    begun = send.channel == "voice" and send.status in ("sending", "accepted", "uncertain")
-    return begun and not case.ended and case.case_hold() is None and run.anchor in {i.number for i in case.chased()}
+def _digit(form: Mapping[str, str]) -> str:
+    """The key; what is none, or more than one, is no key of ours."""
+    digits = form.get("Digits", "")
+    return digits if _DIGIT.fullmatch(digits) else "#"
