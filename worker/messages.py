@@ -7,6 +7,7 @@ from hashlib import blake2b
 from channels.base import ConfigurationError, Message
 from worker.app import Setup
 from worker.config import Creditor
+from worker.dunning.answers import Said
 from worker.dunning.errands import step_of
 from worker.dunning.model import Case, StepRun, attempt_id
 from worker.dunning.strategy import Step
@@ -122,7 +123,7 @@ def wording_of(
         firmer=bool(run and run.firmer),
         reference=reference_of(case.id, anchor, step.name, channel),
         earlier=_earlier(case, step, anchor, {invoice.number for invoice in listed}),
-        said=[said for said in case.said if str(said.attempt) == anchor] if errand else (),
+        said=_said(case, anchor) if errand else (),
         page_url=_page_url(setup.links, case, channel, example=example or test),
         can_reply=bool(creditor.sms and can_be_answered(creditor.sms.sender)),
         test=test,
@@ -138,6 +139,11 @@ def _page_url(links: Links | None, case: Case, channel: str, *, example: bool) -
 def can_be_answered(sender: str) -> bool:
     """Does an SMS sent to that sender arrive? A name is none that a phone could write to."""
     return sender.removeprefix("+").isdecimal()
+
+
+def _said(case: Case, attempt: str) -> list[Said]:
+    """What was answered to that attempt: of a date that was changed, the last."""
+    return list({said.kind: said for said in case.said if str(said.attempt) == attempt}.values())
 
 
 def _real_today() -> date:

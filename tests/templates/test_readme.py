@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 from babel import Locale
 
-from tests.worker.render_samples import LOCALES, TEMPLATES, TODAY, TONES, Creditor, case, invoices
+from tests.worker.render_samples import ERRANDS, LOCALES, TEMPLATES, TODAY, TONES, Creditor, case, invoices
 from worker.render.facts import FACT_TYPES, facts_for
 
 README = (TEMPLATES / "README.md").read_text(encoding="utf-8")
@@ -43,4 +43,4 @@ def test_no_folder_of_words_is_forgotten() -> None:
     """What lies in the folder is what the tests hold to the rules."""
     for locale in LOCALES:
         found = {path.name for path in (TEMPLATES / locale[:2]).iterdir() if path.is_dir()}
-        assert found == {*TONES, "_common"}
+        assert found == {*TONES, *ERRANDS, "_common"}

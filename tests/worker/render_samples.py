@@ -6,6 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+from worker.dunning import errands
+from worker.dunning.answers import Answer
 from worker.dunning.model import Case, Debtor, DebtorKind, Invoice
 from worker.dunning.strategy import Step
 from worker.render import Wording, Wordings
@@ -18,6 +20,8 @@ TONES = {
     "courtesy": 0, "first_reminder": 1, "nudge": 2, "call": 2, "second_reminder": 3, "second_call": 3, "human_call": 3,
     "formal_notice": 4, "last_word": 4, "handover": 4,
 }  # fmt: skip
+#: What is sent to a debtor because they answered: claims nothing, whatever the tone of the ladder.
+ERRANDS = errands.CHANNELS
 CHANNELS = ("email", "sms", "voice", "task")
 KINDS: tuple[DebtorKind, ...] = ("business", "consumer", "public")
 LOCALES = ("fr_FR", "en_GB")
@@ -111,6 +115,8 @@ def render(
     deadline: date | None = DEADLINE,
     firmer: bool = False,
     earlier: Sequence[tuple[date, str]] = EARLIER,
+    said: Sequence[Answer] = (),
+    page_url: str = "",
 ) -> Wording:
     """What that notice says on that channel: to a business, of one invoice, unless told otherwise."""
     return wordings.render(
@@ -124,6 +130,8 @@ def render(
         firmer=firmer,
         reference=REFERENCE,
         earlier=earlier,
+        said=said,
+        page_url=page_url,
     )
 
 

@@ -21,6 +21,9 @@ Source = Literal["call", "sms", "email", "page"]
 #: How it will be paid.
 Method = Literal["", "transfer", "card", "cheque", "debit", "cash", "other"]
 
+#: What is sent to a debtor because they answered; each is the name of a notice.
+ErrandKind = Literal["link", "recap", "help"]
+
 #: How many characters of what somebody wrote are kept.
 LONGEST = 2000
 
@@ -71,7 +74,7 @@ class Errand:
     it from the others of its kind; a recap's is the number of the call's attempt.
     """
 
-    kind: Literal["link", "recap", "help"]
+    kind: ErrandKind
     channel: str
     ref: str
     since: datetime

@@ -63,6 +63,13 @@ _LAST: Mapping[Action, AnswerKind] = {
     "refusal": "refusal", "wrong_person": "wrong_person", "no_calls": "opt_out",
 }  # fmt: skip
 
+#: Every kind of answer that a key can give, and every sentence (a macro of `call.txt`) that a call can say.
+SAID_BY_KEYS: tuple[AnswerKind, ...] = ("confirmed", "link", "promise", "method", *_LAST.values())
+SENTENCES = (
+    "greeting", "unheard", "menu", "choices", "link", "date", "no_date", "promised", "unchanged", "method", "noted",
+    *_LAST, "unknown", "paid", "goodbye",
+)  # fmt: skip
+
 #: How often a place is said again to whoever presses nothing, or what is no key of it; and a date changed.
 SILENCES, MISTAKES, CHANGES = 1, 3, 5
 

@@ -4,6 +4,7 @@ They claim nothing and take no step, so that no hold, window or gap keeps them; 
 address that must not be used do.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from worker.dunning.decision import Remind, Wait
@@ -12,6 +13,8 @@ from worker.dunning.reach import retry_at
 from worker.dunning.strategy import Step
 from worker.dunning.view import View, usable
 
+#: The errands there are, which are notices too, and the channels they may go by.
+CHANNELS: Mapping[str, tuple[str, ...]] = {"link": ("sms",), "recap": ("email", "sms"), "help": ("sms",)}
 #: What was asked for a day ago is not wanted any more.
 STALE = timedelta(days=1)
 _PAUSE_RECHECK = timedelta(minutes=5)

@@ -8,15 +8,24 @@ from decimal import Decimal
 from itertools import product
 from typing import Literal, get_args
 
+from worker.dunning import errands
+from worker.dunning.answers import Answer, AnswerKind
+from worker.dunning.call_menu import KEYS, SAID_BY_KEYS, SENTENCES
 from worker.dunning.model import Case, Debtor, DebtorKind, Invoice, InvoiceKind
 from worker.dunning.strategy import Step
 from worker.render.errors import WordingError
 from worker.render.sms_text import sms_segments
-from worker.render.wordings import MAX_SEGMENTS, Wording, Wordings
+from worker.render.wordings import MAX_SEGMENTS, CallScene, Wording, Wordings
 
 _DUE = date(2026, 4, 1)
 _TODAY = date(2026, 4, 16)
 _REFERENCE = "K7Q2MX"
+
+_PAGE = "https://relance.example.com/r/sample-3ggwkv3whbh6z5df.e9a1.abcdefghijklmnop"
+#: One answer of each kind that a key can give.
+_SAID: dict[AnswerKind, Answer] = {
+    kind: Answer(kind=kind, source="call", ref=kind, on=_TODAY, method="transfer") for kind in SAID_BY_KEYS
+}
 
 Choice = Literal["full", "links", "bare"]
 
@@ -66,12 +75,15 @@ class _Sample:
 def check(
     wordings: Wordings, notices: Mapping[str, Iterable[str]], locales: Iterable[str], creditors: Iterable[str]
 ) -> list[str]:
-    """One line per problem, in the order found. `notices` maps each notice to the channels it may go by."""
-    names = list(dict.fromkeys(locales))
-    problems = [*_unknown_notices(wordings, notices, names)]
+    """One line per problem, in the order found. `notices` maps each notice of a ladder to the channels it may go by."""
+    names, owners = list(dict.fromkeys(locales)), ["", *filter(wordings.overrides, creditors)]
+    everything = {**notices, **errands.CHANNELS}
+    problems = [*_unknown_notices(wordings, everything, names)]
     if not problems:
-        for sample in _samples(notices, names, ["", *filter(wordings.overrides, creditors)]):
+        for sample in _samples(everything, names, owners):
             problems += _problems(wordings, sample)
+        for sample in _samples({"call.txt": ("voice",)}, names, owners):
+            problems += _call_problems(wordings, sample)
     return list(dict.fromkeys(problems))
 
 
@@ -102,6 +114,29 @@ def _problems(wordings: Wordings, sample: _Sample) -> list[str]:
     return [f"{where}: {fault}" for fault in _faults(sample, wording)]
 
 
+def _call_problems(wordings: Wordings, sample: _Sample) -> list[str]:
+    """What a call says at every place, and after every key."""
+    case, creditor = _case(sample), _creditor(sample, full=sample.choice == "full")
+    scene = CallScene(
+        case=case,
+        creditor=creditor,
+        lines=case.invoices,
+        today=_TODAY,
+        keys=KEYS,
+        days=[(KEYS["in_3_days"], _TODAY + timedelta(days=3))],
+        can_text=sample.choice != "bare",
+        answer=_SAID["promise"],
+    )
+    problems = []
+    for part in SENTENCES:
+        try:
+            if not wordings.call([part], scene):
+                problems.append(f"{wordings.folder.name}: call.txt in {sample.locale}: {part} says nothing")
+        except WordingError as error:
+            problems.append(str(error))
+    return problems
+
+
 def _faults(sample: _Sample, wording: Wording) -> Iterator[str]:
     """What can be wrong although it rendered."""
     if not wording.text:
@@ -113,8 +148,19 @@ def _faults(sample: _Sample, wording: Wording) -> Iterator[str]:
             yield "must end with the reference"
         if sms_segments(wording.text)[1] > MAX_SEGMENTS:
             yield f"takes more than {MAX_SEGMENTS} segments"
-        elif sample.count == 1 and sample.choice != "bare" and not _has_room(wording.text, _link(1)):
+        elif _bears_link(sample) and not _has_room(wording.text, _link(1)):
             yield f"has no room for a payment link of {len(_link(1))} characters"
+
+
+def _bears_link(sample: _Sample) -> bool:
+    return sample.notice not in errands.CHANNELS and sample.count == 1 and sample.choice != "bare"
+
+
+def _said(sample: _Sample) -> list[Answer]:
+    """All that keys can say; in an SMS, what a call leads to."""
+    if sample.notice != "recap":
+        return []
+    return [_SAID["promise"], _SAID["method"]] if sample.channel == "sms" else list(_SAID.values())
 
 
 def _has_room(text: str, link: str) -> bool:
@@ -138,6 +184,8 @@ def _render(wordings: Wordings, sample: _Sample) -> Wording:
         deadline=_TODAY + timedelta(days=8) if full else None,
         firmer=full,
         reference=_REFERENCE,
+        said=_said(sample),
+        page_url=_PAGE if full else "",
         earlier=[(_DUE + timedelta(days=day), channel) for day, channel in ((1, "email"), (5, "sms"))] if full else (),
     )
 

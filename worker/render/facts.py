@@ -4,7 +4,7 @@ Whatever comes from upstream is flattened to one line here, so that no subject o
 a control character to a message. `templates/README.md` lists the same names for those who write the words.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -168,7 +168,7 @@ def facts_for(
     firmer: bool,
     reference: str,
     earlier: Sequence[tuple[date, str]] = (),
-    said: Sequence[Said | Answer] = (),
+    said: Collection[Said | Answer] = (),
     page_url: str = "",
     can_reply: bool = False,
 ) -> dict[str, object]:

@@ -8,7 +8,7 @@ and put into the layout `email.html`.
 import hashlib
 import re
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property, lru_cache
@@ -161,7 +161,7 @@ class Wordings:
         firmer: bool,
         reference: str,
         earlier: Sequence[tuple[date, str]] = (),
-        said: Sequence[Said] = (),
+        said: Collection[Said | Answer] = (),
         page_url: str = "",
         can_reply: bool = False,
         test: bool = False,
@@ -291,7 +291,7 @@ class Wordings:
         )
 
     def _sms(self, place: _Place, facts: Mapping[str, object]) -> Wording:
-        """Without its link where there is no room for it: the number to call remains."""
+        """Without its links where there is no room for them: the number to call remains."""
         text = gsm_text(one_line(self._text(place, "sms.txt", facts)))
         link = next((name for name in ("page_url", "pay_url") if facts[name]), "")
         if link and sms_segments(text)[1] > MAX_SEGMENTS:
