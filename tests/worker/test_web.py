@@ -50,7 +50,7 @@ def serving(app: App, listener: socket.socket) -> Iterator[None]:
 
 def ask(base: str, attempt: str, token: str = TOKEN, public: str = "", **form: str) -> tuple[int, bytes]:
     """As Twilio asks a door at `base`, known outside as `public`."""
-    path = f"/webhooks/twilio/voice/{urllib.parse.quote(attempt)}"
+    path, form = f"/webhooks/twilio/voice/{urllib.parse.quote(attempt)}", {"CallSid": "CA1", **form}
     headers = {"X-Twilio-Signature": RequestValidator(token).compute_signature((public or base) + path, form)}
     with urllib3.PoolManager(retries=False, timeout=10) as http:
         answer = http.request("POST", base + path, fields=form, encode_multipart=False, headers=headers)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from urllib.parse import urlencode
 
+import redis
 import structlog
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
@@ -18,7 +19,6 @@ from worker.call import NotNow, Script, key, opened
 from worker.dunning.call_menu import Here
 from worker.logs import place_of
 from worker.messages import VOICE_DOOR
-from worker.store import AWAY
 from worker.web.gates import TwilioGate, door
 
 _log = structlog.get_logger("relance.web")
@@ -53,7 +53,7 @@ def _document(app: App, attempt: str, script: Callable[[], Script]) -> Response:
     """The call's document. A call that has nothing to say any more hangs up in silence."""
     try:
         return Response(_twiml(app, attempt, script()), media_type=_XML)
-    except AWAY:
+    except redis.RedisError:
         raise
     except NotNow:
         _log.info("call.silenced", attempt=attempt)
