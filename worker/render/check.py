@@ -185,7 +185,7 @@ def _render(wordings: Wordings, sample: _Sample) -> Wording:
         firmer=full,
         reference=_REFERENCE,
         said=_said(sample),
-        page_url=_PAGE if full else "",
+        page_url=_PAGE if full and sample.notice in errands.CHANNELS else "",
         earlier=[(_DUE + timedelta(days=day), channel) for day, channel in ((1, "email"), (5, "sms"))] if full else (),
     )
 
