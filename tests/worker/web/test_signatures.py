@@ -59,6 +59,13 @@ def test_another_host_scheme_path_or_secret_is_not_the_same(row: dict[str, Any])
     assert not twilio({**row, "token": "other"})
 
 
+def test_a_document_is_bound_to_the_url_that_is_signed() -> None:
+    """By its hash in the query; a signed URL without one vouches for no document."""
+    row = next(row for row in TWILIO if row["name"] == "json_body")
+    assert not twilio({**row, "body": row["body"] + " "})
+    assert not signed_by_twilio(["t"], URL, b"{}", RequestValidator("t").compute_signature(URL, {}))
+
+
 @pytest.mark.parametrize("port", ["", ":443", ":8443"])
 def test_a_port_is_signed_or_not(port: str) -> None:
     """Whichever of the two spellings Twilio signed, with a port of PUBLIC_URL or without."""
