@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from channels.sandbox import Doors as Addresses
 from channels.sandbox import Reaction, Sandbox
 from tests.conftest import MakeApp
 from tests.worker.config_copy import B2B, Copy
 from tests.worker.rig import MORNING, Rig
+from worker.dunning.events import AddressSuppressed
 from worker.dunning.model import Case, Send
 from worker.inbound import receive
-from worker.inbox import read_receipt
+from worker.inbox import load_reply, read_receipt
 
 from .served import TOKEN, Doors, serving
 
@@ -22,23 +24,29 @@ PHONE = "+33639980101"
 
 
 @contextmanager
-def chasing(make_app: MakeApp, folder: Path, *reactions: Reaction) -> Iterator[tuple[Rig, Doors]]:
-    """A ladder whose first step is an SMS, a provider that reports what becomes of it, and doors to report to."""
+def chasing(
+    make_app: MakeApp, folder: Path, *reactions: Reaction, channel: str = "sms"
+) -> Iterator[tuple[Rig, Doors, Sandbox]]:
+    """A ladder whose first step is on that channel, providers that report what becomes of it, doors to report to."""
     copy = Copy(folder / "config")
-    copy.edit(B2B, "channel: email\n    tone: 1", "channel: sms\n    notice: nudge\n    tone: 1")
+    if channel == "sms":
+        copy.edit(B2B, "channel: email\n    tone: 1", "channel: sms\n    notice: nudge\n    tone: 1")
     with socket.create_server(("127.0.0.1", 0)) as listener, Sandbox(reactions=reactions) as sandbox:
         port = listener.getsockname()[1]
-        app = make_app(
-            at=MORNING,
-            speed=1,
-            config=copy.folder,
-            PUBLIC_URL=f"http://127.0.0.1:{port}",
-            TWILIO_ACCOUNT_SID="AC" + "0" * 32,
-            TWILIO_AUTH_TOKEN=TOKEN,
-            TWILIO_BASE_URL=sandbox.twilio_url,
-        )
+        public = f"http://127.0.0.1:{port}"
+        sandbox.report_to(Addresses.under(public))
+        environ = {
+            "PUBLIC_URL": public,
+            "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
+            "TWILIO_AUTH_TOKEN": TOKEN,
+            "TWILIO_BASE_URL": sandbox.twilio_url,
+            "SENDGRID_API_KEY": "SG.x",
+            "SENDGRID_BASE_URL": sandbox.sendgrid_url,
+            "SENDGRID_WEBHOOK_PUBLIC_KEY": sandbox.public_key,
+        }
+        app = make_app(at=MORNING, speed=1, config=copy.folder, **environ)
         with serving(app, listener):
-            yield Rig(app), Doors(app, port)
+            yield Rig(app), Doors(app, port), sandbox
 
 
 def hear(rig: Rig, doors: Doors, case: Case, count: int) -> Send:
@@ -56,7 +64,7 @@ def hear(rig: Rig, doors: Doors, case: Case, count: int) -> Send:
 
 def test_a_message_that_arrives_is_known_to_have(make_app: MakeApp, tmp_path: Path) -> None:
     """The provider is told where to report, does so twice, and the case knows what it said last."""
-    with chasing(make_app, tmp_path) as (rig, doors):
+    with chasing(make_app, tmp_path) as (rig, doors, _):
         case = rig.open(debtor__phone=PHONE)
         rig.settle(case)
         assert hear(rig, doors, case, 2).receipt == "delivered"
@@ -65,7 +73,7 @@ def test_a_message_that_arrives_is_known_to_have(make_app: MakeApp, tmp_path: Pa
 def test_a_number_that_is_none_is_not_used_again(make_app: MakeApp, tmp_path: Path) -> None:
     """A landline, says the provider afterwards: another channel says it, at once."""
     lost = Reaction(channel="sms", receipts=("sent", "undelivered"), details={"ErrorCode": "30006"})
-    with chasing(make_app, tmp_path, lost) as (rig, doors):
+    with chasing(make_app, tmp_path, lost) as (rig, doors, _):
         case = rig.open(debtor__phone=PHONE)
         rig.settle(case)
         assert hear(rig, doors, case, 2).receipt == "hard"
@@ -76,7 +84,7 @@ def test_a_number_that_is_none_is_not_used_again(make_app: MakeApp, tmp_path: Pa
 @pytest.mark.parametrize("early", [True, False])
 def test_a_receipt_may_be_there_before_the_message_is(make_app: MakeApp, tmp_path: Path, early: bool) -> None:
     """It comes before the create call has returned, and says the same as one that comes after."""
-    with chasing(make_app, tmp_path, Reaction(channel="sms", early=early)) as (rig, doors):
+    with chasing(make_app, tmp_path, Reaction(channel="sms", early=early)) as (rig, doors, _):
         case = rig.open(debtor__phone=PHONE)
         attempt = rig.reserve(case)
         seen: list[Send] = []
@@ -87,3 +95,43 @@ def test_a_receipt_may_be_there_before_the_message_is(make_app: MakeApp, tmp_pat
         assert len(seen) == early
         assert (found.attempt, found.receipt) == (int(attempt.rpartition(".")[2]), "delivered")
         assert found.status == "accepted"
+
+
+@pytest.mark.parametrize(
+    ("words", "known", "channels", "suppressed"),
+    [
+        (("processed", "delivered"), "delivered", ["email"], []),
+        (("processed", "bounce"), "hard", ["email", "sms"], ["email"]),
+        (("dropped",), "hard", ["email", "sms"], ["email"]),
+        (("processed", "delivered", "open", "click", "unsubscribe"), "unsubscribed", ["email"], ["email"]),
+        (("processed", "delivered", "spamreport"), "complained", ["email"], ["email"]),
+    ],
+    ids=["delivered", "bounced", "dropped", "unsubscribed", "spam"],
+)
+def test_what_becomes_of_an_email_is_known(
+    make_app: MakeApp, tmp_path: Path, words: tuple[str, ...], known: str, channels: list[str], suppressed: list[str]
+) -> None:
+    """What did not arrive is said on the next channel at once; who wants no more email gets none, and no SMS for it."""
+    reaction = Reaction(channel="email", receipts=words)
+    with chasing(make_app, tmp_path, reaction, channel="email") as (rig, doors, _):
+        case = rig.open(debtor__phone=PHONE)
+        rig.settle(case, 1)
+        said = [word for word in words if word not in ("open", "click")]
+        assert hear(rig, doors, case, len(said)).receipt == known
+        rig.settle(case)
+        found = rig.case(case.id)
+        assert [send.channel for send in found.runs[0].sends] == channels
+        events = [event for event in rig.history(case) if isinstance(event, AddressSuppressed)]
+        assert [channel for event in events for channel in event.channels] == suppressed
+
+
+def test_what_somebody_texts_back_waits_to_be_read(make_app: MakeApp, tmp_path: Path) -> None:
+    """Kept as it was written, once however often it comes; nothing is texted back by the door."""
+    with chasing(make_app, tmp_path) as (rig, doors, sandbox):
+        rig.settle(rig.open(debtor__phone=PHONE))
+        heard = [sandbox.sms_from(PHONE, "C'est réglé ☺", id="SM" + "0a" * 16) for _ in range(2)]
+        assert [(each.status, each.text) for each in heard] == [(200, "")] * 2
+        names = {each["reply"] for each in doors.queued() if "reply" in each}
+        (reply,) = [load_reply(rig.app, name) for name in names]
+        assert reply is not None
+        assert (reply.text, reply.sender) == ("C'est réglé ☺", PHONE)
