@@ -114,12 +114,14 @@ class _SecurePool(HTTPSConnectionPool):
 class Http:
     """A pool of connections, shared by threads. `connect` and `read` are seconds; a call takes no more than both.
 
-    `connections` are kept alive per host; more threads than that work too, on connections of their own.
+    `connections` are kept alive per host; more threads than that work too, on connections of their own. No more than
+    `limit` bytes of an answer are read.
     """
 
-    def __init__(self, connect: float, read: float, connections: int = 32) -> None:
+    def __init__(self, connect: float, read: float, connections: int = 32, limit: int = LIMIT) -> None:
         self._connect = connect
         self._read = read
+        self._limit = limit
         self._pools = PoolManager(maxsize=connections, block=False)
         self._pools.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
 
@@ -142,11 +144,11 @@ class Http:
             timeout=Timeout(connect=self._connect, read=self._read),
             preload_content=False,
         )
-        return Answer(response.status, response.headers, _read(response))
+        return Answer(response.status, response.headers, _read(response, self._limit))
 
 
-def _read(response: BaseHTTPResponse) -> bytes:
-    body = response.read(LIMIT)
+def _read(response: BaseHTTPResponse, limit: int) -> bytes:
+    body = response.read(limit)
     if response.connection is not None:  # there is more than we read: this connection is of no further use
         response.close()
         response.release_conn()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,13 +17,16 @@ import typer
 from typer.core import TyperGroup
 
 from tests.conftest import ROOT, MakeApp
+from tests.worker.payloads import fact, reminder
 from worker.cli import app as relance
 from worker.codec import decode_event, encode_event
 from worker.config import load
 from worker.dunning.events import HoldPlaced
 from worker.dunning.preflight import DEFECTS
 from worker.embedded import Urls
+from worker.intake import take
 from worker.processes import run_worker
+from worker.stream import since
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 #: Every page there is. What runs and what was installed leaves pages of its own in `var` and in hidden folders.
@@ -148,11 +152,11 @@ def test_commands_are_named() -> None:
 
 
 def test_the_commands_of_the_table_speak_json() -> None:
-    """All but one, as the line under the table says."""
+    """All but two, as the line under the table says."""
     rows = README.partition("| to | type |")[2].partition("\n\n")[0]
     table = [span.split()[1:] for span in re.findall(r"`(relance [^`]+)`", rows)]
     speechless = [words for words in table if not any("--json" in p.opts for p in _command(words)[0].params)]
-    assert speechless == [["watch"]]
+    assert speechless == [["watch"], ["events", "replay", "CREDITOR", "--since", "2026-11-01"]]
 
 
 # ---- files, links
@@ -215,7 +219,7 @@ def test_every_file_of_the_worker_is_in_its_table() -> None:
 
 def test_the_snippet_reaches_the_queue_without_the_project(store: Urls, make_app: MakeApp, tmp_path: Path) -> None:
     """An interpreter that can import dramatiq and redis, and nothing of ours, enqueues the job that opens a case."""
-    (snippet,) = blocks("python")
+    snippet, _ = blocks("python")
     site = next(path for path in sys.path if path.endswith("site-packages"))
     alone = tmp_path / "alone"
     alone.mkdir()
@@ -242,6 +246,33 @@ def test_the_snippet_reaches_the_queue_without_the_project(store: Urls, make_app
     found = app.cases.load(case_id)
     assert found is not None
     assert found.case.debtor.name == "Menuiserie des Halles"
+
+
+def test_the_reader_in_the_readme_misses_no_event(make_app: MakeApp, store: Urls) -> None:
+    """Killed while it handles one, and begun anew, it has handled all of them, in order, under the same ids."""
+    app = make_app()
+    for job in (reminder(), fact("payment_received", invoice="F-2026/001", amount="1", currency="EUR")):
+        take(app, job, enqueued_at=datetime.now(UTC))
+    known = [entry.id for entry in since(app.client, "demo", datetime.fromtimestamp(0, UTC))]
+    _, snippet = blocks("python")
+    program = f"""
+import os, sys
+REDIS_URL, left = {store.redis_url!r}, int(sys.argv[1])
+def handle(name, case, event):
+    global left
+    left -= 1
+    print(name, flush=True)
+    if left == 0:
+        os._exit(0)
+{snippet}"""
+    handled = list[str]()
+    for count in (2, 1, len(known) - 1):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(count)], capture_output=True, text=True, timeout=30, check=True
+        )
+        handled += done.stdout.split()
+    assert len(known) > 2
+    assert handled == [*known[:2], known[1], *known[1:]]
 
 
 def test_an_event_in_the_readme_is_one_of_ours() -> None:

@@ -23,6 +23,7 @@ from worker.links import Links
 from worker.providers import Providers
 from worker.render import Wordings
 from worker.store import connect, next_database
+from worker.upstream import Upstream
 
 #: Where the embedded servers live, below the folder a command is run in.
 VAR = Path("var")
@@ -70,6 +71,7 @@ class Setup:
         self.environment: Environment = environment(self.environ)
         self.config: Config = configuration.load(self.environment.config, self.environ)
         self.providers = Providers(self.config, self.environ)
+        self.upstream = Upstream(self.config, self.environ)
 
     @cached_property
     def links(self) -> Links | None:
@@ -91,10 +93,11 @@ class App(Setup):
         self.urls = servers(self.environment)
         self.client: redis.Redis = connect(self.urls.redis_url)
         self.cases = Cases(self.client)
-        self.providers = Providers(self.config, self.environ, rehearsed=lambda: read_origin(self.client) is not None)
+        self.providers = Providers(self.config, self.environ, self._rehearsed)
+        self.upstream = Upstream(self.config, self.environ, self._rehearsed)
         asked = rehearsal or Rehearsal()
         if asked.wanted:
-            self._refuse(self.providers.real())  # before the clock is in the store, from where it never leaves
+            self._refuse(self._outside())  # before the clock is in the store, from where it never leaves
         opened = open_clock(self.client, asked.at, asked.speed)
         self.clock: Clock = opened[0]
         self.clock_heeded: bool = opened[1]
@@ -119,11 +122,17 @@ class App(Setup):
     def refuse_real_providers(self) -> None:
         """A store that ever held a rehearsal's clock must never reach real people. Raises ConfigurationError."""
         if self.clock.rehearsal:
-            self._refuse(self.providers.real())
+            self._refuse(self._outside())
+
+    def _rehearsed(self) -> bool:
+        return read_origin(self.client) is not None
+
+    def _outside(self) -> list[str]:
+        return [*self.providers.real(), *self.upstream.real()]
 
     def _refuse(self, real: list[str]) -> None:
         if real:
             raise ConfigurationError(
-                f"a rehearsal's clock, and {', '.join(real)} reach real people: "
+                f"a rehearsal's clock, and {', '.join(real)} reach real people or systems: "
                 "use a sandbox (TWILIO_BASE_URL, SENDGRID_BASE_URL, SMTP_URL on loopback) or another store"
             )

@@ -60,6 +60,7 @@ class Keys:
         self.suppressed = f"{self._root}:suppressed"
         self.phones = f"{self._root}:phones"
         self.rate = f"{self._root}:rate"
+        self.forwarder = f"{self._root}:forwarder"
 
     def case(self, case_id: str) -> str:
         """The snapshot of a case."""

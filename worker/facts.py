@@ -203,16 +203,22 @@ def close(taking: Taking, job: CaseClosed) -> None:
     others = [i for i in case.invoices if i.unsettled and i.number != job.invoice]
     invoice = case.invoice(job.invoice) if job.invoice else None
     if invoice and others and job.reason in ("paid", "credited", "cancelled", "written_off"):
-        taking.change(stored, [InvoicesStated(at=taking.now, invoices=(_settled(invoice, taking.as_of),))])
+        taking.change(stored, [InvoicesStated(at=taking.now, invoices=(settled(invoice, taking.as_of),))])
         return
     events: list[Event] = [CaseEnded(at=taking.now, reason=job.reason, by="upstream")]
     if job.reason in ("paid", "credited"):  # an older reminder must not find anything owed
-        settled = tuple(_settled(i, taking.as_of) for i in case.invoices if i.unsettled or i.outstanding > ZERO)
-        events = [InvoicesStated(at=taking.now, invoices=settled), *events] if settled else events
+        stated = all_settled(case, taking.as_of)
+        events = [InvoicesStated(at=taking.now, invoices=stated), *events] if stated else events
     taking.change(stored, [*events, *withdraw_tasks(taking.commit, fold(case, events), events, taking.now)])
 
 
-def _settled(invoice: Invoice, as_of: datetime) -> Invoice:
+def all_settled(case: Case, as_of: datetime) -> tuple[Invoice, ...]:
+    """What of the case is not settled, once it is."""
+    return tuple(settled(i, as_of) for i in case.invoices if i.unsettled or i.outstanding > ZERO)
+
+
+def settled(invoice: Invoice, as_of: datetime) -> Invoice:
+    """The invoice once the books say that nothing is owed on it any more."""
     return replace(invoice, stated=ZERO, settled=True, as_of=max(as_of, invoice.known_as_of), movements=())
 
 

@@ -1,4 +1,4 @@
-"""render -> begin -> call -> record: how one message leaves, on one page.
+"""render -> ask upstream -> begin -> call -> record: how one message leaves, on one page.
 
 Reserved means that nobody has called. `begin` is the last look and writes `sending`, on disk before the first byte goes
 to the provider; it refuses when the facts moved since the message was rendered, or when the case may not be contacted
@@ -23,6 +23,7 @@ from worker.logs import place_of
 from worker.look import failure, keep_in_step, settle_agenda
 from worker.messages import NothingToSay, Prepared, prepare
 from worker.outcomes import Outcome, record
+from worker.still_due import may_go
 from worker.store import away, until_it_answers
 
 #: The call starts within this long of `begin`, in seconds, or does not start.
@@ -86,6 +87,8 @@ def deliver(app: App, attempt: str, at: datetime | None) -> None:
             _fail(app, trying, error)
             return
         try:
+            if not may_go(app, trying.seen, trying.send.attempt, trying.now):
+                return
             begun = begin(app, trying, prepared, channel)
         except Refused as refusal:
             if refusal.guard == "is":  # nobody had told this case

@@ -11,13 +11,14 @@ from worker.operations import orphaned, paused, tasks, uncertain_attempts
 from worker.providers import Providers, Route
 from worker.queues import FACTS, INBOUND, REMINDERS
 from worker.rejected import RejectedJobs
+from worker.stream import Behind, behind
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
     """`lag`: how long the earliest agenda entry is overdue; `next_look`: when it is, if it is not.
 
-    `orphaned`: how many open cases there are of creditors whose file is gone.
+    `webhooks`: how far each is behind. `orphaned`: how many open cases there are of creditors whose file is gone.
     """
 
     clock: str
@@ -32,6 +33,7 @@ class Status:
     tasks: int
     paused: dict[str, list[str]]
     orphaned: dict[str, int]
+    webhooks: dict[str, Behind | None]
     routes: tuple[str, ...]
 
 
@@ -52,8 +54,14 @@ def status(app: App) -> Status:
         tasks=len(tasks(app, app.config.creditors)),
         paused=paused(app),
         orphaned=orphaned(app),
+        webhooks=_webhooks(app),
         routes=tuple(routes(app.config, app.providers)),
     )
+
+
+def _webhooks(app: App) -> dict[str, Behind | None]:
+    """How far each creditor's webhook is behind; None if no forwarder has ever run."""
+    return {name: behind(app.client, name) for name, creditor in app.config.creditors.items() if creditor.webhook}
 
 
 def routes(config: Config, providers: Providers) -> list[str]:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime
 from threading import Event
 
+from worker import forward
 from worker.app import VAR, App, Rehearsal
 from worker.config.environment import environment
 from worker.embedded import Embedded
@@ -27,10 +28,15 @@ def run_all(
     with _servers(environ) as variables:
         app = App(variables, Rehearsal(at, speed))
         app.refuse_real_providers()  # here too: a child that refuses would only be started again
+        for key in ("still_due", "webhook"):
+            app.upstream.demand(key)
         commands: dict[str, tuple[str, ...]] = {"scheduler": ("scheduler", *(["--skip-idle"] if skip_idle else []))}
         commands |= _workers(app, THREADS, processes)
         if app.environment.public_url:
             commands["web"] = ("web",)
+        if any(creditor.webhook for creditor in app.config.creditors.values()):
+            forward.prepare(app)  # before anything can happen that it would miss
+            commands["forward"] = ("forward",)
         app.close()
         Supervisor(commands, variables).run(stop)
 
@@ -48,6 +54,7 @@ def _servers(environ: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
 def run_workers(app: App, stop: Event, *, threads: int, processes: int) -> None:
     """So many children per group of queues. Raises ConfigurationError for real providers on a rehearsal's store."""
     app.refuse_real_providers()
+    app.upstream.demand("still_due")
     Supervisor(_workers(app, threads, processes), app.environ).run(stop)
 
 

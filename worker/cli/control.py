@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from worker.app import App, Setup
     from worker.config import Config
     from worker.status import Status
+    from worker.stream import Behind
 
 Creditor = Annotated[str | None, typer.Option(help="Only this creditor's.")]
 Channel = Annotated[str | None, typer.Option(help="Only this channel.")]
@@ -34,6 +35,7 @@ def check(as_json: Json = False) -> None:
     here = _here(as_json)
     wording = check_wording(here.wordings, _notices(here.config), LANGUAGES, here.config.creditors)
     broken = [f"providers.{name}: cannot work: {says}" for name, says in here.providers.faults().items()]
+    broken += [f"{place}: cannot work: {says}" for place, says in here.upstream.faults().items()]
     found, absent = routes(here.config, here.providers), without(here.environment, here.providers)
     if as_json:
         print_json({"config": here.config.digest, "problems": wording + broken, "routes": found, "without": absent})
@@ -65,7 +67,7 @@ def _here(as_json: bool) -> "Setup":
 def verdict(digest: str, wording: int, broken: int) -> str:
     """The last line of `check`: how many problems of each kind there are."""
     said = f"configuration {digest}: {wording} problem{'' if wording == 1 else 's'} in the wording"
-    return f"{said}, {broken} provider{'' if broken == 1 else 's'} cannot work" if broken else said
+    return f"{said}, {broken} connection{'' if broken == 1 else 's'} cannot work" if broken else said
 
 
 def _notices(loaded: "Config") -> dict[str, tuple[str, ...]]:
@@ -128,8 +130,17 @@ def _rows(found: "Status") -> list[tuple[str, str]]:
         ("open tasks", str(found.tasks)),
         ("paused", pauses or "nothing"),
         *(("no file", f"{name}: nobody looks at its open cases ({n})") for name, n in found.orphaned.items()),
+        *(("webhook", f"{name}: {_behind(each)}") for name, each in found.webhooks.items()),
         *(("carries", line) for line in found.routes),
     ]
+
+
+def _behind(found: "Behind | None") -> str:
+    if found is None:
+        return "nothing goes out, and nothing is kept for it: no forwarder has run"
+    since = f", the oldest of {found.since.isoformat(timespec='seconds')}" if found.since else ""
+    lost = f"; {found.trimmed} more are lost" if found.trimmed else ""
+    return f"{found.entries} events behind{since}{lost}"
 
 
 def pause(creditor: Creditor = None, channel: Channel = None, strategy: Strategy = None, as_json: Json = False) -> None:

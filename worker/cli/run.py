@@ -1,4 +1,4 @@
-"""`relance up`, `scheduler`, `worker`, `web`, `watch`, `sandbox`, `demo`: the processes."""
+"""`relance up`, `scheduler`, `worker`, `web`, `forward`, `watch`, `sandbox`, `demo`: the processes."""
 
 from datetime import datetime
 from pathlib import Path
@@ -28,7 +28,7 @@ SkipIdle = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this family."""
-    for command in (up, scheduler, worker, web, watch, sandbox, demo):
+    for command in (up, scheduler, worker, web, forward, watch, sandbox, demo):
         app.command()(command)
 
 
@@ -84,6 +84,7 @@ def worker(
         run_workers(app, stop, threads=threads, processes=processes)
         return
     app.refuse_real_providers()
+    app.upstream.demand("still_due")
     run_worker(app, app.broker, queues.split(","), threads, stop)
 
 
@@ -92,6 +93,20 @@ def web() -> None:
     from worker.web import serve
 
     serve(_open(None, None))
+
+
+def forward() -> None:
+    """Hand the events of every creditor that has a webhook on to it. Any number may run."""
+    from threading import Event
+
+    from worker.forward import run
+
+    stop = Event()
+    app = _open(None, None)
+    app.refuse_real_providers()
+    app.upstream.demand("webhook")
+    _stop_on_signals(stop)
+    run(app, stop)
 
 
 def watch(

@@ -132,7 +132,7 @@ def test_a_provider_nobody_uses_yet_is_checked_too(relance: Relance, copy: Copy)
     environ = {**NOWHERE, "SMTP_URL": "ftp://x", "RELANCE_CONFIG": str(copy.folder)}
     result = relance("check", **environ)
     assert result.exit_code == 1
-    assert result.stdout.endswith(", 1 provider cannot work\n")
+    assert result.stdout.endswith(", 1 connection cannot work\n")
 
 
 @pytest.mark.parametrize(
@@ -140,8 +140,8 @@ def test_a_provider_nobody_uses_yet_is_checked_too(relance: Relance, copy: Copy)
     [
         (0, 0, "0 problems in the wording"),
         (1, 0, "1 problem in the wording"),
-        (2, 1, "2 problems in the wording, 1 provider cannot work"),
-        (0, 2, "0 problems in the wording, 2 providers cannot work"),
+        (2, 1, "2 problems in the wording, 1 connection cannot work"),
+        (0, 2, "0 problems in the wording, 2 connections cannot work"),
     ],
 )
 def test_one_problem_is_one_problem(wording: int, broken: int, says: str) -> None:

@@ -39,6 +39,7 @@ def test_every_row_of_the_status_is_in_the_runbook(relance: Relance, copy: Copy)
     """Whoever reads the screen finds each of its rows, in its order, and no row that it does not have."""
     relance.says("enqueue", str(ROOT / "config" / "examples" / "reminders.jsonl"))
     copy.edit(DEMO, "id: demo", "id: acme")
+    copy.edit(DEMO, "mode: live", "webhook: {url: 'http://127.0.0.1:9/', secret_env: ACME_SECRET}")
     (copy.folder / DEMO).rename(copy.folder / "creditors" / "acme.yaml")
     screen = relance.says("status", RELANCE_CONFIG=str(copy.folder))
     rows = dict.fromkeys(line.partition("\t")[0] for line in screen.splitlines())
