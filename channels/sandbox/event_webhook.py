@@ -87,16 +87,13 @@ class EventWebhook:
             self._post(told)
             return
         with self._lock:
-            first = not self._pending
             self._pending.extend(told)
-        if first:
-            self._outside.background.soon(self._flush, GATHERING)
+        self._outside.background.soon(self._flush, GATHERING)
 
     def _flush(self) -> None:
         with self._lock:
             batch, self._pending = self._pending[:LARGEST], self._pending[LARGEST:]
-            more = bool(self._pending)
-        if more:
+        if len(batch) == LARGEST:
             self._outside.background.soon(self._flush)
         self._post(batch)
 

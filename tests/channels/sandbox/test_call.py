@@ -206,6 +206,17 @@ def test_somebody_hangs_up_in_the_middle(twilio: Any, sandbox: Sandbox, receiver
     assert heard(events) == [("Tapez 1.", "1"), ("Tapez 3.", "")]
 
 
+def test_a_dead_line_is_not_redirected(twilio: Any, sandbox: Sandbox, receiver: Receiver) -> None:
+    """Who has hung up hears no document that the last one leads to."""
+    onward = VoiceResponse()
+    onward.redirect("/voice/next")
+    serve(receiver, {"/voice/att-1": onward, "/voice/next": VoiceResponse()})
+    sandbox.react(Reaction("voice", hangs_up=1))
+    call(twilio, receiver)
+    assert progress(receiver, 4)[3] == "completed"
+    assert [each.path for each in receiver.at("/voice")] == ["/voice/att-1"]
+
+
 def test_a_loop_ends(twilio: Any, receiver: Receiver, events: Events) -> None:
     """A document that leads to itself is left after 60 rounds, and the log says so."""
     loop = VoiceResponse()
@@ -264,6 +275,13 @@ def test_a_calls_receipts_come_as_ordered(
     progress(receiver, len(words))
     numbers = [each.form["SequenceNumber"] for each in receiver.at("/status")]
     assert numbers == [str(EVENTS.index(word)) for word in words]
+
+
+def test_what_never_happened_is_not_told(twilio: Any, sandbox: Sandbox, receiver: Receiver) -> None:
+    """An order for a receipt that the call does not come to, or did not ask for, leaves it out."""
+    sandbox.react(Reaction("voice", answer="busy", receipts=("answered", "completed", "ringing")))
+    call(twilio, receiver, status_callback_event=["initiated", "completed"])
+    assert progress(receiver, 1) == ["busy"]
 
 
 def test_an_early_call_is_over_before_it_is_answered(twilio: Any, sandbox: Sandbox, receiver: Receiver) -> None:
