@@ -2,7 +2,6 @@
 
 import json
 import socket
-import threading
 import time
 import urllib.parse
 import xml.etree.ElementTree as ET
@@ -14,7 +13,6 @@ from typing import Any
 
 import pytest
 import urllib3
-import uvicorn
 from twilio.request_validator import RequestValidator
 
 from channels.base import ConfigurationError
@@ -23,29 +21,15 @@ from tests.conftest import MakeApp
 from worker.app import App
 from worker.dunning.model import Case
 from worker.embedded import Embedded
-from worker.web import create, listens_on
+from worker.web import listens_on
 
 from .config_copy import B2B, CHANNELS, Copy
 from .payloads import fact
 from .rig import MORNING, Rig
+from .web.served import serving
 
 TOKEN = "sandbox"
 SCHEMA: dict[str, Any] = json.loads((Path(__file__).parents[1] / "contracts" / "twiml_voice_schema.json").read_text())
-
-
-@contextmanager
-def serving(app: App, listener: socket.socket) -> Iterator[None]:
-    """The doors, on uvicorn, on that socket."""
-    # What asyncio sets where it makes the socket itself; without it each answer waits for an acknowledgement, 40 ms.
-    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    server = uvicorn.Server(uvicorn.Config(create(app), log_config=None, access_log=False))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield
-    finally:
-        server.should_exit = True
-        thread.join(10)
 
 
 def ask(base: str, attempt: str, token: str = TOKEN, public: str = "", **form: str) -> tuple[int, bytes]:
