@@ -105,6 +105,10 @@ def _take_once(app: App, job: Job, enqueued_at: datetime) -> Taken | None:
         app.cases.commit(commit)
     except Conflict:
         return None
+    except BadJob:  # what made sense then may make none now: a repeat is a repeat all the same
+        if not app.client.exists(mark):
+            raise
+        return _taken_before(app, job, mark)
     except Refused as refusal:
         return _taken_before(app, job, mark) if refusal.guard == "absent" else None
     return Taken(job.job_id, tuple(taking.cases), tuple(taking.notes))

@@ -82,9 +82,9 @@ def test_a_service_of_ours_is_a_command_in_the_image(name: str) -> None:
     assert written == (["outbox:/srv/relance/var"] if name == "worker" else [])
 
 
-def test_scheduler_worker_and_web_are_all_there() -> None:
+def test_every_process_is_there() -> None:
     """One of them missing would be a product that does nothing, without a word."""
-    assert [service["command"] for service in OURS.values()] == [["scheduler"], ["worker"], ["web"]]
+    assert [service["command"] for service in OURS.values()] == [["scheduler"], ["worker"], ["forward"], ["web"]]
 
 
 def test_servers_and_doors_are_not_the_worlds() -> None:
@@ -177,5 +177,5 @@ def test_every_secret_is_a_file_that_its_service_is_given() -> None:
         assert service["environment"] == {f"{name}_FILE": f"/run/secrets/{name}" for name in service["secrets"]}
         assert set(service["secrets"]) <= overlay["secrets"].keys()
     assert overlay["secrets"] == {name: {"file": f"./secrets/{name}"} for name in overlay["secrets"]}
-    assert overlay["services"].keys() <= OURS.keys() - {"scheduler"}
+    assert overlay["services"].keys() <= OURS.keys() - {"scheduler", "forward"}
     assert {"secrets/", "docker-compose.override.yml", ".env"} <= set((ROOT / ".gitignore").read_text().splitlines())

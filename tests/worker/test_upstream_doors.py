@@ -6,9 +6,10 @@ import json
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -23,14 +24,17 @@ from openapi_spec_validator import validate as validate_openapi
 from tests.conftest import MakeApp
 from worker.app import App
 from worker.config.grammar import Rate
+from worker.dunning.answers import Answer as Said
 from worker.dunning.model import Case
 from worker.embedded import Embedded
+from worker.inbound import answer as answer_of
 from worker.intake import OTHER_CONTENT
 from worker.web import api
+from worker.web import upstream as doors
 
 from .config_copy import DEMO, Copy
 from .payloads import fact, reminder
-from .rig import MORNING, Rig, outbox
+from .rig import MORNING, Rig, at, outbox
 from .test_web import door
 
 KEY, SPARE, OTHERS = "relance_key-of-the-demo", "relance_next-key-of-the-demo", "relance_key-of-acme"
@@ -194,6 +198,28 @@ def test_a_key_with_another_request_is_refused(billing: Billing) -> None:
     assert stored(billing.rig.app) == before
 
 
+def test_a_repeat_is_one_even_where_it_makes_no_sense_any_more(billing: Billing) -> None:
+    """The payment came back, the books were told, and the lost answer is asked for again: it is the first one's."""
+    case = billing.open()
+    billing.post("/v1/payments", {**PAYMENT, "amount": "200", "reference": "T-1", "as_of": at(10)}, "p")
+    back = {"case": case.id, "amount": "200", "currency": "EUR", "reference": "T-1", "as_of": at(11)}
+    first = billing.post("/v1/payments/failed", back, "f")
+    billing.post("/v1/reminders", {**REMINDER, "as_of": at(12)}, "r")
+    assert billing.post("/v1/payments/failed", back, "another").status == 422
+    again = billing.post("/v1/payments/failed", back, "f")
+    assert (again.status, again.body) == (200, {**first.body, "repeated": True})
+
+
+def test_of_many_at_once_under_one_key_one_is_taken(billing: Billing) -> None:
+    """A client that loses its patience and asks again, on every connection it has."""
+    case = billing.open()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda _: billing.post("/v1/payments", {**PAYMENT, "amount": "1"}, "p"), range(16)))
+    assert [answer.status for answer in found] == [200] * 16
+    assert [answer.body["repeated"] for answer in found].count(False) == 1
+    assert billing.rig.kinds(case).count("PaymentReceived") == 1
+
+
 def test_the_case_says_how_it_stands(billing: Billing) -> None:
     """What is owed, what holds it, what was sent, what comes next and why; nothing that upstream did not say itself."""
     case = billing.open()
@@ -207,10 +233,29 @@ def test_the_case_says_how_it_stands(billing: Billing) -> None:
     assert (step["step"], step["messages"][0]["status"]) == ("first_reminder", "accepted")
     assert (found["next"]["state"], found["next"]["why"]) == ("held", "held: the debtor disputes it")
     assert answer.headers["Cache-Control"] == "no-store"
+    assert found["answers"] == []
     billing.post(f"/v1/cases/{case.id}/close", {"reason": "paid"}, "c")
     ended = billing.ask("GET", f"/v1/cases/{case.id}").body
     assert (ended["status"], ended["ended"], ended["owed"]) == ("ended", "paid", "0")
     assert billing.ask("GET", "/v1/cases/demo-none-1").status == 404
+
+
+def test_the_case_says_what_the_debtor_answered(billing: Billing) -> None:
+    """What, where and when; not in their words, which are in the event stream."""
+    case = billing.open()
+    said = Said(kind="promise", source="page", ref="p-1", on=date(2026, 4, 15), method="transfer", text="I am Jeanne")
+    answer_of(billing.rig.app, case.id, said)
+    looked = billing.ask("GET", f"/v1/cases/{case.id}")
+    (found,) = looked.body["answers"]
+    assert (found["kind"], found["source"], found["on"], found["method"]) == (
+        "promise",
+        "page",
+        "2026-04-15",
+        "transfer",
+    )
+    assert [hold["reason"] for hold in looked.body["holds"]] == ["promise"]
+    assert "Jeanne" not in json.dumps(looked.body)
+    conforms("get", api.CASE, looked)
 
 
 # ---- refusals
@@ -273,6 +318,19 @@ def test_what_never_ends_is_cut_off(billing: Billing) -> None:
                 sent += 65536
     assert sent < 50_000_000
     assert billing.ask("GET", "/v1/cases/demo-x-1").status == 404  # and it serves others
+
+
+def test_what_comes_too_slowly_is_given_up(billing: Billing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """408, and the connection with it: nobody holds a door open by saying nothing."""
+    monkeypatch.setattr(doors, "PATIENCE", 0.2)
+    with closing(http.client.HTTPConnection(urlsplit(billing.base).netloc, timeout=10)) as connection:
+        headers = {"Authorization": f"Bearer {KEY}", "Idempotency-Key": "j-1", "Content-Type": "application/json"}
+        connection.putrequest("POST", "/v1/payments")
+        for name, value in {**headers, "Content-Length": "100"}.items():
+            connection.putheader(name, value)
+        connection.endheaders(b"{")
+        answer = connection.getresponse()
+        assert (answer.status, json.loads(answer.read())["status"]) == (408, 408)
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,18 @@ class StepView(BaseModel):
     messages: list[MessageView]
 
 
+class AnswerView(BaseModel):
+    """What the debtor answered. Their own words, if there were any, are in the event stream."""
+
+    kind: str
+    source: Literal["call", "sms", "email", "page"]
+    at: datetime
+    invoices: list[str] = Field(description="What it was about; none: all of it.")
+    on: date | None = Field(description="A day they named.")
+    count: int = Field(description="A number of instalments they asked for.")
+    method: str = Field(description="How they said they would pay.")
+
+
 class CaseView(BaseModel):
     """What one debtor owes, and what was done about it."""
 
@@ -78,6 +90,7 @@ class CaseView(BaseModel):
     holds: list[HoldView]
     next: NextView
     steps: list[StepView] = Field(description=f"The latest {STEPS}, oldest first.")
+    answers: list[AnswerView] = Field(description="The debtor's latest, oldest first.")
 
 
 def view(app: App, seen: Seen) -> CaseView:
@@ -95,6 +108,7 @@ def view(app: App, seen: Seen) -> CaseView:
         holds=[HoldView.model_validate(hold, from_attributes=True) for hold in case.holds],
         next=NextView.model_validate({"state": found.state, "step": found.next, "at": found.at, "why": found.why}),
         steps=_steps(case, case.runs[-STEPS:]),
+        answers=[AnswerView.model_validate(said, from_attributes=True) for said in case.said],
     )
 
 
