@@ -3,12 +3,12 @@
 A token names a case, never a person, and says until when it is good (real time) and to which of the debtor's addresses
 it went, as a digest: what was sent to an address since corrected opens nothing. It is letters that survive being
 retyped and mail hosts that fold them to lower case. The signature is HMAC-SHA256 cut short to what an SMS and a
-mailbox's 64 characters have room for: 80 bits, 65 in a mailbox, which can only be guessed online.
+mailbox's 64 characters have room for: 65 bits, which can only be guessed online.
 """
 
 import hmac
 import secrets
-from base64 import b32encode
+from base64 import b32decode, b32encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -18,9 +18,9 @@ from worker.dunning.model import Case, Debtor, address_digest
 
 Purpose = Literal["r", "u", "m", "f"]
 
-#: How long a link stays good, and how many letters its signature has, by purpose.
+#: How long a link stays good, and how many letters a signature has.
 GOOD_FOR = timedelta(days=180)
-_LETTERS: dict[Purpose, int] = {"r": 16, "u": 16, "m": 13, "f": 16}
+_LETTERS = 13
 _CHANNELS = {"email": "e", "sms": "s", "voice": "v", "task": "t"}
 _NAMES = {letter: channel for channel, letter in _CHANNELS.items()}
 _EPOCH = date(2020, 1, 1)
@@ -74,7 +74,7 @@ class Links:
     def token(self, purpose: Purpose, case: Case, channel: str, today: date) -> str:
         """Case, channel, last day, address, signature."""
         last = (today + GOOD_FOR - _EPOCH).days
-        body = f"{case.id}.{_CHANNELS[channel]}{last:04x}{_stamp(case.debtor, channel)}"
+        body = f"{case.id}.{_CHANNELS[channel]}{_letters(last.to_bytes(5))[-4:]}{_stamp(case.debtor, channel)}"
         return f"{body}.{self._sign(self._keys[0], purpose, body)}"
 
     def read(self, purpose: Purpose, token: str, today: date) -> Grant:
@@ -83,7 +83,7 @@ class Links:
         self._check(purpose, body, signature)
         case_id, _, rest = body.rpartition(".")
         grant = Grant(case_id, _NAMES[rest[0]], rest[5:])
-        if (today - _EPOCH).days > int(rest[1:5], 16):
+        if (today - _EPOCH).days > int.from_bytes(b32decode("AAAA" + rest[1:5].upper())):
             raise BadToken(grant=grant)
         return grant
 
@@ -118,9 +118,13 @@ class Links:
 
     def _sign(self, key: str, purpose: Purpose, body: str) -> str:
         digest = hmac.digest(key.encode(), f"relance/{purpose}/{body}".encode(errors="replace"), "sha256")
-        return b32encode(digest).decode().lower()[: _LETTERS[purpose]]
+        return _letters(digest)[:_LETTERS]
 
 
 def _stamp(debtor: Debtor, channel: str) -> str:
-    """Six digits that tell an address from another; a letter is sent by a person, to wherever they know."""
-    return "000000" if channel == "task" else address_digest(debtor, channel)[:6]
+    """Four letters that tell an address from another; a letter is sent by a person, to wherever they know."""
+    return "aaaa" if channel == "task" else _letters(bytes.fromhex(address_digest(debtor, channel)))[:4]
+
+
+def _letters(data: bytes) -> str:
+    return b32encode(data).decode().lower()

@@ -17,7 +17,7 @@ _NAMES = frozenset(
     {
         "language", "debtor", "consumer", "public", "creditor", "help", "lines", "claims", "total", "pay_url", "today",
         "deadline", "firmer", "reference", "earlier", "notice", "letter", "aloud", "say", "block", "paragraphs",
-        "subject", "text", "full", "short", "remittance", "qr", "page_url", "can_reply", "page",
+        "subject", "text", "full", "short", "remittance", "qr", "page_url", "can_reply", "brief", "page",
     }
     | {field.name for fact in FACT_TYPES for field in fields(fact)}
 )  # fmt: skip

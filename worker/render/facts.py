@@ -207,6 +207,7 @@ def facts_for(
         "said": [answered(each, locale) for each in said],
         "page_url": page_url,
         "can_reply": can_reply,
+        "brief": 0,
     }
 
 

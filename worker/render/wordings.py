@@ -291,11 +291,17 @@ class Wordings:
         )
 
     def _sms(self, place: _Place, facts: Mapping[str, object]) -> Wording:
-        """Without its links where there is no room for them: the number to call remains."""
-        text = gsm_text(one_line(self._text(place, "sms.txt", facts)))
-        link = next((name for name in ("page_url", "pay_url") if facts[name]), "")
-        if link and sms_segments(text)[1] > MAX_SEGMENTS:
-            return self._sms(place, {**facts, link: ""})
+        """As much of it as there is room for: other words go first, then the links; the number to call never."""
+        tighter: list[dict[str, object]] = [{}]
+        if facts["page_url"]:
+            tighter += [{"brief": 1}, {"brief": 2}, {"page_url": ""}]
+        if facts["pay_url"]:
+            tighter.append({"page_url": "", "pay_url": ""})
+        text = ""
+        for less in tighter:
+            text = gsm_text(one_line(self._text(place, "sms.txt", {**facts, **less})))
+            if sms_segments(text)[1] <= MAX_SEGMENTS:
+                break
         text = gsm_text(" ".join([*self._opening(place, facts), text]))
         return replace(_wording(text=text), segments=sms_segments(text)[1])
 

@@ -6,7 +6,7 @@ import re
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,6 @@ class Visitor:
     base: str
     port: int
     channel: str = "email"
-    _tokens: dict[str, str] = field(default_factory=dict)
 
     @property
     def app(self) -> App:
@@ -80,12 +79,12 @@ class Visitor:
         """The page."""
         return self.ask("GET", f"/r/{self.token(channel=channel)}{f'?done={done}' if done else ''}")
 
-    def send(self, choice: str, number: str = "", channel: str = "", **fields: str | list[str]) -> Shown:
+    def send(self, choice: str, number: str = "", via: str = "", **fields: str | list[str]) -> Shown:
         """A form, as a browser without a script sends it."""
-        pairs: list[tuple[str, str]] = [("number", number or self.open(channel=channel).number), ("answer", choice)]
+        pairs: list[tuple[str, str]] = [("number", number or self.open(channel=via).number), ("answer", choice)]
         for name, value in fields.items():
             pairs += [(name, each) for each in ([value] if isinstance(value, str) else value)]
-        return self.post(f"/r/{self.token(channel=channel)}", urlencode(pairs).encode())
+        return self.post(f"/r/{self.token(channel=via)}", urlencode(pairs).encode())
 
     def post(self, path: str, body: bytes, **headers: str) -> Shown:
         """Any form, from this very page."""

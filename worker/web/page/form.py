@@ -32,7 +32,7 @@ CHOICES: dict[str, dict[str, bool]] = {
 }
 
 #: The field in which what a debtor cannot settle alone is named (`effects.NotAcceptable`).
-FIELD_OF = {"date": "on", "instalments": "count", "invoice": "invoices"}
+FIELD_OF = {"date": "on", "instalments": "count"}
 
 _DAY = re.compile(r"(\d{4})-(\d{2})-(\d{2})", re.ASCII)
 _DAY_FIRST = re.compile(r"(\d{1,2})[/.](\d{1,2})[/.](\d{4})", re.ASCII)
@@ -48,7 +48,7 @@ class Mistakes(ValueError):
 
 
 class NotAForm(ValueError):
-    """No form of ours looks like that."""
+    """No form of ours looks like that: it holds what nobody could have chosen."""
 
 
 def read(pairs: Sequence[tuple[str, str]], case: Case, grant: Grant, number: str) -> tuple[str, Given, Answer | None]:
@@ -84,6 +84,8 @@ def _values(choice: str, given: Given, case: Case) -> tuple[dict[str, Any], list
     for name, required in CHOICES[choice].items():
         try:
             value = _READERS[name](given[name], case)
+        except NotAForm:
+            raise
         except ValueError:
             wrong.append(name)
             continue
@@ -128,15 +130,16 @@ def _reason(given: list[str], _: Case) -> str:
 
 def _channel(given: list[str], case: Case) -> tuple[str, ...]:
     has = {"email": case.debtor.email, "sms": case.debtor.phone, "voice": case.debtor.phone}
-    found = _among(_one(given), [channel for channel in CHANNELS if has[channel]])
-    return (found,) if found else ()
+    if not has.get(_one(given)):
+        raise NotAForm("channel")
+    return (_one(given),)
 
 
 def _invoices(given: list[str], case: Case) -> tuple[str, ...]:
     known = {one_line(invoice.number): invoice.number for invoice in case.invoices if invoice.kind == "invoice"}
     chosen = dict.fromkeys(given)
     if not known.keys() >= chosen.keys():
-        raise ValueError
+        raise NotAForm("invoices")
     return tuple(known[number] for number in chosen)
 
 
