@@ -21,8 +21,10 @@ from tests.worker.payloads import fact, reminder
 from worker.cli import app as relance
 from worker.codec import decode_event, encode_event
 from worker.config import load
+from worker.dunning.effects import EFFECTS
 from worker.dunning.events import HoldPlaced
 from worker.dunning.preflight import DEFECTS
+from worker.dunning.strategy import HOLDS, HoldKind
 from worker.embedded import Urls
 from worker.intake import take
 from worker.processes import run_worker
@@ -282,6 +284,27 @@ def test_an_event_in_the_readme_is_one_of_ours() -> None:
     assert json.loads(encode_event(event)) == json.loads(shown)
     assert isinstance(event, HoldPlaced)
     assert set(event.hold.defects) <= set(DEFECTS)
+
+
+def test_every_answer_is_in_the_readme_with_what_it_does() -> None:
+    """The table says of each answer which hold it places, how long that lasts, and whether a person is told."""
+    rows = [[cell.strip() for cell in row[1:-1].split("|")] for row in README.splitlines() if row.startswith("| `")]
+    told = {name: row for row in rows if len(row) == 4 for name in re.findall(r"`(\w+)`", row[0]) if name in EFFECTS}
+    assert told.keys() == EFFECTS.keys()
+    for name, effect in EFFECTS.items():
+        _, hold, until, person = told[name]
+        assert (hold.strip("`"), person == "yes") == (effect.hold, effect.task)
+        if not effect.hold:
+            continue
+        assert all(words in until for words in lasts(HOLDS[effect.hold])), name
+
+
+def lasts(kind: HoldKind) -> list[str]:
+    """What must be said of how long such a hold lasts."""
+    if kind.grace:
+        undated = [f"{kind.business_days} without"] if kind.business_days else []
+        return [f"its date, and {kind.grace} business days", *undated]
+    return [f"{kind.business_days} business days"] if kind.business_days else ["a person releases it"]
 
 
 def test_the_ladder_in_the_readme_is_the_one_that_ships() -> None:

@@ -10,10 +10,11 @@ from dramatiq.middleware import CurrentMessage
 from worker.app import App
 from worker.broker import SafeBroker
 from worker.inbound import receive
-from worker.inbox import read_receipt
+from worker.inbox import read_receipt, read_reply
 from worker.intake import take, tell_of_refusal
 from worker.jobs import SCHEMAS, BadJob
 from worker.queues import FACTS, INBOUND, REMINDERS
+from worker.replies import listen
 from worker.sending import deliver
 from worker.store import until_it_answers
 
@@ -55,9 +56,12 @@ def _job_actor(app: App, broker: SafeBroker, kind: str) -> Callable[..., None]:
 
 
 def _inbound_actor(app: App) -> Callable[..., None]:
-    def inbound(receipt: dict[str, Any]) -> None:
-        read = read_receipt(receipt)
-        until_it_answers(lambda: receive(app, read))
+    def inbound(receipt: dict[str, Any] | None = None, reply: str | dict[str, Any] | None = None) -> None:
+        if receipt is not None:
+            report = read_receipt(receipt)
+            until_it_answers(lambda: receive(app, report))
+        if reply is not None:
+            until_it_answers(lambda: listen(app, read_reply(app, reply)))
 
     return inbound
 

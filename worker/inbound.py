@@ -33,12 +33,7 @@ __all__ = ["Heard", "NoSuchCase", "NotAcceptable", "answer", "receive"]
 #: How often a case is read and changed again when others write to it, and how much longer, in seconds, each time.
 TRIES, WAIT, WAIT_MOST = 200, 0.001, 0.05
 #: What a receipt makes of the address it was sent to.
-_SUPPRESSED = {
-    "hard": "bounced",
-    "opted_out": "opted_out",
-    "unsubscribed": "opted_out",
-    "complained": "complained",
-}
+_SUPPRESSED = {"hard": "bounced", "opted_out": "opted_out", "unsubscribed": "opted_out", "complained": "complained"}
 
 T = TypeVar("T")
 _log = structlog.get_logger("relance.inbound")

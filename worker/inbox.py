@@ -48,17 +48,14 @@ def read_receipt(fields: dict[str, Any]) -> Receipt:
     return Receipt(**{**fields, "at": datetime.fromisoformat(at) if at else None})
 
 
-def read_reply(reply: str | dict[str, Any]) -> Reply:
-    """The reply itself, of one that was set aside whole. Raises TypeError for anything else."""
-    if not isinstance(reply, dict):
-        raise TypeError("a reply is an object")
-    return Reply(**reply)
-
-
-def load_reply(app: App, name: str) -> Reply | None:
-    """The reply of that id, if it is still kept."""
-    kept = cast("str | None", app.client.get(_key(name)))
-    return Reply(**json.loads(kept)) if kept else None
+def read_reply(app: App, reply: str | dict[str, Any]) -> Reply:
+    """What was handed in: by its id or, of one that was set aside, whole. Raises LookupError and TypeError."""
+    if isinstance(reply, dict):
+        return Reply(**reply)
+    kept = cast("str | None", app.client.get(_key(reply)))
+    if kept is None:
+        raise LookupError("the reply is not kept any more")
+    return Reply(**json.loads(kept))
 
 
 def whole(reply: Reply) -> "dramatiq.Message[None]":

@@ -15,7 +15,7 @@ import structlog
 from channels.base import Accepted, Channel, ChannelError, ConfigurationError, Unavailable, Uncertain
 from worker.app import App
 from worker.cases import Conflict, NotDurable, Refused, Seen
-from worker.commit import Commit, Stored, suppressed_field
+from worker.commit import Commit, Stored, millis, suppressed_field
 from worker.dunning.events import AddressSuppressed, AttemptBegun, AttemptReleased, Event
 from worker.dunning.ladder import may_send
 from worker.dunning.model import Send, StepRun, address_of, attempt_id, parse_attempt_id
@@ -167,7 +167,7 @@ def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> Begun:
     if address:
         commit.guard("is", commit.keys.suppressed, suppressed_field(trying.send.channel, address), "")
     if trying.send.channel == "sms":  # who answers an SMS is known by their number alone
-        commit.op("HSET", commit.keys.phones, case.debtor.phone or "", case.id)
+        commit.op("HSET", commit.keys.phones, prepared.message.to, f"{millis(trying.now)}|{case.id}")
     commit.lease(case.id, event.lease)
     begun = time.monotonic()
     until_it_answers(lambda: app.cases.commit(commit, durable=True))  # the same commit again is the same commit

@@ -22,13 +22,13 @@ UNHEARD = LOST | REFUSED | {"soft", "account"}
 
 _PHONE: Mapping[str, int] = {
     "taken": 1, "sent": 2, "deferred": 2, "answered": 3, "unanswered": 4, "soft": 5, "account": 5, "content": 5,
-    "hard": 6, "opted_out": 6, "ended": 7, "machine": 8, "delivered": 9, "unsubscribed": 9,
-    "complained": 10,
+    "hard": 6, "opted_out": 6, "ended": 7, "machine": 8, "delivered": 9,
+    "unsubscribed": 10, "complained": 11,
 }  # fmt: skip
-_EMAIL: Mapping[str, int] = {**_PHONE, "delivered": 3, "complained": 10}
+_EMAIL: Mapping[str, int] = {**_PHONE, "delivered": 3}
 
 #: How long to wait before a message that reached nobody is tried once more (ladder time).
-AGAIN = {"voice": timedelta(hours=3), "sms": timedelta(hours=4), "email": timedelta(hours=6)}
+AGAIN, LATER = {"voice": timedelta(hours=3), "email": timedelta(hours=6)}, timedelta(hours=4)
 #: How often a message is tried that did not arrive for a reason that may pass; a call has its step's own number.
 TRIES = 2
 
@@ -48,7 +48,7 @@ def again_at(what: str, send: Send, step: Step | None, now: datetime) -> datetim
     if what in REFUSED:
         return now  # as soon as the hold that this places is lifted
     most = step.attempts if step and send.channel == "voice" else TRIES
-    return now + AGAIN[send.channel] if what in MISSED and missed(what, send) < most else None
+    return now + AGAIN.get(send.channel, LATER) if what in MISSED and missed(what, send) < most else None
 
 
 def missed(what: str, send: Send) -> int:

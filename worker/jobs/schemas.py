@@ -12,10 +12,10 @@ from worker.jobs.wire import Amount, CaseId, Day, Id, InvoiceNumber, LongText, M
 
 MOST_INVOICES = 500
 
-#: Holds that upstream may place; the others are found by the rules.
+#: Holds that upstream may place and lift; the others are found by the rules.
 UPSTREAM_HOLDS = (
     "promise", "plan", "already_paid", "dispute", "mediation", "approval_circuit", "terms_misunderstood",
-    "invoice_defect", "represented", "vulnerable", "manual",
+    "not_received", "instalments", "call_me", "message", "invoice_defect", "represented", "vulnerable", "manual",
 )  # fmt: skip
 
 #: Holds that mean nothing without a date: those that give the debtor some days after it.

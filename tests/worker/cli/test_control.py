@@ -165,7 +165,7 @@ def test_status_has_every_row(relance: Relance, rig: Rig) -> None:
     assert rows["configuration"] == load(ROOT / "config").digest
     assert rows["agenda"].partition(" ")[2].startswith("s behind, next look 2026-04-01T08:0")  # a busy machine lags
     assert (rows["in flight"], rows["uncertain"], rows["rejected jobs"], rows["open tasks"]) == ("0", "1", "1", "0")
-    assert rows["queues"] == "reminders 1, facts 0, email 1, sms 0, voice 0, task 0"
+    assert rows["queues"] == "reminders 1, facts 0, inbound 0, email 1, sms 0, voice 0, task 0"
     assert rows["paused"] == "demo: channel:voice"
 
 

@@ -5,13 +5,19 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from worker.calendar import calendar_for
 from worker.config import load
+from worker.dunning import receipts
+from worker.dunning.answers import Answer as DebtorsAnswer
+from worker.dunning.answers import AnswerKind
 from worker.dunning.contact import Calendar, Contact, local_date
 from worker.dunning.decision import Around, Wait
+from worker.dunning.effects import consequences
 from worker.dunning.events import (
+    AddressSuppressed,
     ApprovalGiven,
     AttemptAccepted,
     AttemptBegun,
@@ -28,11 +34,12 @@ from worker.dunning.events import (
     Moved,
     PaymentFailed,
     PaymentReceived,
+    ReceiptArrived,
     StepSkipped,
 )
 from worker.dunning.fold import apply, fold
 from worker.dunning.ladder import decide, may_send
-from worker.dunning.model import Case, Debtor, Hold, Invoice, InvoiceKind, Movement, StepRun
+from worker.dunning.model import ERRAND, Case, Debtor, Hold, Invoice, InvoiceKind, Movement, StepRun
 from worker.dunning.strategy import ContactRules, Step, Strategy, When, Window
 from worker.dunning.view import run_key
 from worker.look import Outlook, follow
@@ -166,6 +173,27 @@ class Story:
         """A person agrees to a step."""
         self.tell(ApprovalGiven(at=self.now, step=name, by=by))
 
+    def say(self, kind: AnswerKind, **fields: Any) -> None:
+        """The debtor answers, on the page unless said otherwise."""
+        said = DebtorsAnswer(kind=kind, **{"source": "page", "ref": f"{kind}-{len(self.history)}", **fields})
+        self.tell(*consequences(self.case, said, self.strategy.answers, self.calendar, self.now))
+
+    def receipt(self, attempt: int, what: str) -> None:
+        """The provider says what became of a message, if that is news."""
+        found = self.case.find_attempt(attempt)
+        if found is None or not receipts.is_news(what, found[1]):
+            return
+        run, send = found
+        again = receipts.again_at(what, send, self.strategy.step(run.step), self.now)
+        self.tell(ReceiptArrived(at=self.now, attempt=attempt, what=what, provider="p", retry_at=again))
+        if what in receipts.UNHEARD:
+            own = run_key(self.case.id, run.step, run.anchor)
+            self.contacts = [c for c in self.contacts if (c.run, c.channel) != (own, send.channel)]
+        if what in ("hard", "opted_out", "unsubscribed", "complained"):
+            self.tell(AddressSuppressed(at=self.now, channels=(send.channel,), why=what, by="p"))
+        if what == "content":
+            self.hold("error")  # as `inbound.py` does, in the same commit
+
     # ---- the walk
 
     def claim(self, number: str) -> Invoice:
@@ -237,7 +265,7 @@ class Story:
             self.hold("error")  # as `outcomes.py` does, in the same commit
 
     def _note(self, event: Event) -> None:
-        if isinstance(event, AttemptReserved) and event.channel != "task":
+        if isinstance(event, AttemptReserved) and event.channel != "task" and not event.step.startswith(ERRAND):
             self.contacts.append(Contact(self.now, event.channel, run_key(self.case.id, event.step, event.anchor)))
         elif isinstance(event, HandedOver | StepSkipped):
             done = "handed over" if isinstance(event, HandedOver) else "skipped"

@@ -4,16 +4,21 @@ A case is walked through time as the scheduler would, while upstream, providers 
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import get_args
 
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from channels.base import ReceiptWhat
 from tests.worker.dunning.builders import B2B, B2C, COMPANY, Story, accepted, at, day, invoice, step, strategy, without
 from worker.codec import decode_case, decode_event, encode_case, encode_event
+from worker.dunning.answers import AnswerKind, Source
 from worker.dunning.contact import local_date, next_open
 from worker.dunning.decision import Wait
+from worker.dunning.effects import EFFECTS, NotAcceptable
 from worker.dunning.events import (
     AttemptAccepted,
     AttemptRejected,
@@ -25,9 +30,11 @@ from worker.dunning.events import (
     HoldPlaced,
     HoldReleased,
     JobCredited,
+    ReceiptArrived,
 )
 from worker.dunning.fold import fold
-from worker.dunning.model import Case, Debtor, Hold, Invoice, StepRun
+from worker.dunning.model import ERRAND, Case, Debtor, Hold, Invoice, StepRun
+from worker.dunning.receipts import LOST, MISSED, REFUSED
 from worker.dunning.strategy import HOLDS, Strategy
 from worker.look import Outlook
 
@@ -83,10 +90,14 @@ ACTS = st.sampled_from(
         "move",
         "pause",
         "settle",
+        "answer",
+        "answer",
+        "receipt",
+        "receipt",
     ]
 )
 HAPPENINGS = st.lists(
-    st.tuples(st.integers(min_value=0, max_value=500), ACTS, st.integers(min_value=0, max_value=17), INVOICES, DEBTORS),
+    st.tuples(st.integers(min_value=0, max_value=500), ACTS, st.integers(min_value=0, max_value=19), INVOICES, DEBTORS),
     max_size=8,
 )
 
@@ -98,7 +109,10 @@ class Walk(Story):
 
     def answered(self, run: StepRun, channel: str, attempt: int, now: datetime) -> Event | None:
         """What the provider makes of it; while it is here, the promises about what may leave."""
-        self.check_leaving(run, channel)
+        if run.errand:
+            self.check_errand(channel)
+        else:
+            self.check_leaving(run, channel)
         match self.outcomes[attempt % len(self.outcomes)]:
             case "address" | "content" as why if channel != "task":
                 return AttemptRejected(at=now, attempt=attempt, why=why, code="x")
@@ -122,6 +136,12 @@ class Walk(Story):
         assert step
         assert (self.claim(run.anchor).due_on < self.local) is not step.pre_due
 
+    def check_errand(self, channel: str) -> None:
+        """What was asked for leaves whatever holds the case; not when it is paid, paused or told to stop."""
+        assert self.case.owed() > 0
+        assert not self.paused & {"all", "creditor", f"channel:{channel}"}
+        assert channel not in dict(self.case.unusable)
+
     @property
     def zone(self) -> str:
         """Where the debtor's clock hangs."""
@@ -142,7 +162,7 @@ class Walk(Story):
             assert wait.until > self.now, wait
         return outlook
 
-    def happen(self, act: str, number: int, news: Invoice, debtor: Debtor) -> None:
+    def happen(self, act: str, number: int, news: Invoice, debtor: Debtor) -> None:  # noqa: PLR0912  # one per act
         """Upstream, a debtor or an operator does something."""
         claims = [item for item in self.case.invoices if item.kind == "invoice"]
         one = claims[number % len(claims)] if claims else news
@@ -176,6 +196,28 @@ class Walk(Story):
                 )
             case "settle":
                 self.settle()
+            case "answer":
+                self.answer_with(sorted(EFFECTS)[number % len(EFFECTS)], number, one.number if claims else None)
+            case "receipt":
+                self.hear_of_the_last(sorted(get_args(ReceiptWhat))[number % len(get_args(ReceiptWhat))])
+
+    def answer_with(self, kind: AnswerKind, number: int, invoice: str | None) -> None:
+        """The debtor says that, of an invoice or of all; a date is within what they may name."""
+        named = (invoice,) if invoice and number % 2 else ()
+        on = self.local + timedelta(days=number) if kind in ("promise", "approval_circuit") else None
+        channels = (("email", "sms", "voice")[number % 3],) if EFFECTS[kind].suppress or kind == "opt_in" else ()
+        source: Source = "call" if number % 3 == 0 else "page"
+        latest = self.case.attempts if source == "call" else None
+        with suppress(NotAcceptable):
+            self.say(kind, source=source, invoices=named, on=on, channels=channels, attempt=latest)
+
+    def hear_of_the_last(self, what: str) -> None:
+        """The provider says that of the latest message it took."""
+        taken = [
+            send.attempt for run in self.case.runs for send in run.sends if send.status in ("accepted", "uncertain")
+        ]
+        if taken and not (what == "content" and self.case.case_hold()):
+            self.receipt(max(taken), what)
 
     def settle(self) -> None:
         """A person finds out what became of what may have gone."""
@@ -211,7 +253,7 @@ def ladder_runs(walk: Walk) -> Iterator[tuple[datetime, str, str, str]]:
     """(when, step, anchor, channel) of every message that was reserved and may have reached somebody."""
     runs = {(run.step, run.anchor): run for run in walk.case.runs}
     for event in walk.history:
-        if isinstance(event, AttemptReserved) and event.channel != "task":
+        if isinstance(event, AttemptReserved) and event.channel != "task" and not event.step.startswith(ERRAND):
             run = runs.get((event.step, event.anchor))
             send = run.send(event.channel) if run else None
             if send and send.attempt == event.attempt and send.status in ("accepted", "uncertain"):
@@ -235,7 +277,8 @@ def check_once(walk: Walk) -> None:
     assert len(accepted_sends) == len(set(accepted_sends))
     tries: dict[tuple[str, str, str], int] = {}
     highest: dict[str, int] = {}
-    done = {event.attempt for event in walk.history if isinstance(event, AttemptAccepted)}
+    lost = {event.attempt for event in walk.history if isinstance(event, ReceiptArrived) and event.what in NOT_ARRIVED}
+    done = {event.attempt for event in walk.history if isinstance(event, AttemptAccepted)} - lost
     for event in walk.history:
         if isinstance(event, AttemptReserved):
             key = (event.anchor, event.step, event.channel)
@@ -253,6 +296,9 @@ def check_store(walk: Walk) -> None:
     rebuilt: Case = fold(None, history)
     assert rebuilt == walk.case == decode_case(encode_case(walk.case))
 
+
+#: After these nobody has read the message, and the same may be said again.
+NOT_ARRIVED = MISSED | LOST | REFUSED
 
 BOUNDED = settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=set(Phase) - {Phase.explain}
