@@ -1,7 +1,7 @@
 """What is next for a case, when, and why not yet: the rules' own decision, in words."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -92,7 +92,8 @@ def answer_words(answer: Mapping[str, Any]) -> str:
 class Explanation:
     """`state` is waiting, held, paused, in_flight, due or ended; `next` the step that comes next ("" if none).
 
-    `at` says when (None: when a fact arrives), `why` is in words. `tasks` are those people have not done yet.
+    `at` says when (None: when a fact arrives), `why` is in words. `tasks` are those people have not done yet,
+    `answers` the debtor's last ones.
     """
 
     case: str
@@ -102,6 +103,7 @@ class Explanation:
     why: str
     not_sent: tuple[str, ...]
     tasks: tuple[str, ...] = ()
+    answers: tuple[str, ...] = ()
 
 
 def explain(app: App, seen: Seen, now: datetime) -> Explanation:
@@ -114,7 +116,12 @@ def explain(app: App, seen: Seen, now: datetime) -> Explanation:
         return Explanation(case.id, "held", "", None, gone, unsent, case.tasks)
     decision = decide(case, strategy, now, app.around(seen)) if strategy else Wait("ended")
     state, step, at = _state(decision)
-    return Explanation(case.id, state, step, at, in_words(case, decision), unsent, case.tasks)
+    return Explanation(case.id, state, step, at, in_words(case, decision), unsent, case.tasks, answers(case))
+
+
+def answers(case: Case) -> tuple[str, ...]:
+    """What the debtor said last, and when."""
+    return tuple(f"{local(case, said.at)}, {answer_words(asdict(said))}" for said in case.said)
 
 
 def _state(decision: Decision) -> tuple[str, str, datetime | None]:

@@ -34,7 +34,7 @@ _KINDS: dict[Intent, AnswerKind] = {
     "promise": "promise",
     "dispute": "dispute",
     "message": "message",
-    "nothing": "message",
+    "nothing": "message",  # no word of their own: perhaps a picture, or a file
 }
 #: What a provider takes a text for, and has already answered; a HELP that it answered needs no other answer.
 _KEYWORDS: dict[str, Intent] = {"STOP": "stop", "START": "start"}
@@ -47,6 +47,9 @@ def listen(app: App, reply: Reply) -> None:
         return
     cases = _cases_of_mailbox(app, reply) if reply.channel == "email" else _cases_of_number(app, reply)
     meant = understood(reply, cases[0] if cases else None, app.clock.now())
+    if meant.intent == "nothing" and meant.own:  # a machine's words, without its header
+        _log.info("reply.automatic", channel=reply.channel)
+        return
     if reply.channel == "sms" and meant.intent == "stop":
         _stop(app, reply, cases)
     elif cases:
@@ -58,7 +61,7 @@ def listen(app: App, reply: Reply) -> None:
 def understood(reply: Reply, case: Case | None, now: datetime) -> Understood:
     """What the reply means, to somebody who knows the case."""
     text = reply.text if reply.text.strip() else reply.subject
-    language = case.debtor.locale.partition("_")[0] if case else "fr"
+    language = case.debtor.locale if case else "fr"
     meant = understand(text, today=local_today(case, now) if case else now.date(), language=language)
     return replace(meant, intent=_KEYWORDS[reply.keyword]) if reply.keyword in _KEYWORDS else meant
 
@@ -95,7 +98,7 @@ def _senders(app: App, number: str) -> set[str]:
 def _stop(app: App, reply: Reply, cases: list[Case]) -> None:
     """For everybody who writes from that number, whether or not we know a case of theirs."""
     for case in cases:
-        _answer(app, case, reply, Understood("stop", None, ""))
+        _answer(app, case, reply, Understood("stop"))
     creditors = _senders(app, reply.to) | {case.creditor for case in cases}
     for creditor in creditors or set(app.config.creditors):
         add(app, creditor, "sms", reply.sender, why="opted_out", by="sms")

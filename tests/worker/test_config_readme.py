@@ -7,7 +7,7 @@ import pytest
 
 from tests.worker.config_copy import CHANNELS, DEMO, SHIPPED, Copy
 from worker.config import grammar, load, senders
-from worker.config.strategy import ContactFile, Needs, StepFile, StrategyFile
+from worker.config.strategy import AnswersFile, ContactFile, Needs, StepFile, StrategyFile
 
 README = (SHIPPED / "README.md").read_text(encoding="utf-8")
 
@@ -15,10 +15,11 @@ README = (SHIPPED / "README.md").read_text(encoding="utf-8")
 def test_every_key_of_a_strategy_is_in_the_tables() -> None:
     """An operator finds every key there is, and none that there is not."""
     named = set(re.findall(r"`([a-z_.]+)`", README))
-    keys = (set(StrategyFile.model_fields) - {"name", "description", "contact"}) | set(StepFile.model_fields) - {"name"}
+    keys = (set(StrategyFile.model_fields) - {"name", "description", "contact", "answers"}) | set(StepFile.model_fields) - {"name"}
     keys |= {f"contact.{key}" for key in ContactFile.model_fields} | set(Needs.model_fields)
+    keys |= {f"answers.{key}" for key in AnswersFile.model_fields}
     assert keys <= named
-    assert {name for name in named if name.startswith("contact.")} <= keys
+    assert {name for name in named if name.startswith(("contact.", "answers."))} <= keys
 
 
 @pytest.mark.parametrize("example", re.findall(r"^\| `\[?(due[^`\]]*|previous[^`\]]*)\]?` \|", README, re.MULTILINE))

@@ -133,6 +133,8 @@ def explain(case_id: CaseId, as_json: Json = False) -> None:
         typer.echo(f"  next: {found.next}")
     if found.at:
         typer.echo(f"  when: {local(seen.case, found.at)}, as things stand")
+    for line in found.answers:
+        typer.echo(f"  answered: {line}")
     for line in found.not_sent:
         typer.echo(f"  not sent: {line}")
     for task in found.tasks:
