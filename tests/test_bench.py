@@ -35,6 +35,7 @@ def _results() -> Results:
     results.shared_bytes = {"agenda": 80}
     results.claims = {"1k": 0.2, "1M": 0.4}
     results.web = Answers(1234.5, 3.2109)
+    results.payments = [10.0, 20.0, 30.0]
     return results
 
 
@@ -59,11 +60,11 @@ def test_a_goal_is_met_at_its_limit(value: float, least: bool, met: bool) -> Non
 
 
 def test_the_file_holds_the_figures_by_their_names() -> None:
-    """SMS at the top; email and voice hold the same, but for claims and web doors, which know no channel."""
+    """SMS at the top; email and voice hold the same, but for claims, payments and web doors, which know no channel."""
     found = figures(_results(), CHANNELS)
     assert set(KEYS) <= found.keys()
     for channel in ("email", "voice"):
-        assert set(KEYS) - {"claim_ms", "web"} <= found[channel].keys()
+        assert set(KEYS) - {"claim_ms", "web", "paid_to_silence_ms"} <= found[channel].keys()
     assert found["ratio"] == {"bare": 0.1, "sdk_only": 0.25, "celery": 1.0}
     assert found["reminders_per_s"] == 150
     assert found["cpu_ms_per_reminder"] == 6
@@ -71,6 +72,7 @@ def test_the_file_holds_the_figures_by_their_names() -> None:
     assert found["bytes_per_case"] == 1980
     assert found["due_to_accepted_ms"] == {"p50": 110, "p99": 400}
     assert found["recovery_s"] == 12.3
+    assert found["paid_to_silence_ms"] == {"p50": 20, "max": 30}
     assert found["web"] == {"receipts_per_s": 1234, "median_ms": 3.21}
 
 

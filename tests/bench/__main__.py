@@ -52,7 +52,7 @@ def _watch(workload: Workload, channel: str) -> AbstractContextManager[object]:
 
 def _perform(at: Stage, measurement: Measurement, wanted: Sequence[str], *, profiled: bool) -> None:
     names = [name for name in WORKLOADS if name in wanted]
-    if "relance" not in names and {"phases", "latency", "recovery"} & set(wanted):
+    if "relance" not in names and {"phases", "latency", "recovery", "payment"} & set(wanted):
         names.append("relance")
     with ExitStack() as stack:
         workloads = []

@@ -19,6 +19,7 @@ KEYS = (
     "claim_ms",
     "recovery_s",
     "web",
+    "paid_to_silence_ms",
 )
 
 
@@ -60,6 +61,7 @@ GOALS: Mapping[str, tuple[Goal, ...]] = {
         Goal("bytes_per_case", 2500, least=False),
         Goal("due_to_accepted_ms.p50", 300, least=False, unit="ms"),
         Goal("recovery_s", 20, least=False, unit="s"),
+        Goal("paid_to_silence_ms.max", 1000, least=False, unit="ms"),
         Goal("web.receipts_per_s", 500, least=True, unit="/s"),
         Goal("web.median_ms", 10, least=False, unit="ms"),
     ),

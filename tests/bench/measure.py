@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from tests.bench import moments, parts, receipts
+from tests.bench import moments, parts, payments, receipts
 from tests.bench.figures import percentile, ratios
 from tests.bench.stage import Stage
 from tests.bench.trips import Trips, round_trips, total
@@ -16,7 +16,7 @@ from tests.bench.workloads import CeleryTasks, Dramatiq, Relance, Run, Workload
 
 #: What is timed against each other, and what else is measured of ours.
 WORKLOADS = ("bare", "sdk_only", "celery", "relance")
-PARTS = ("phases", "trips", "bytes", "claim", "latency", "recovery", "provider", "web")
+PARTS = ("phases", "trips", "bytes", "claim", "latency", "recovery", "provider", "web", "payment")
 #: The names of the rates in `var/bench.json`.
 RATES = {
     "bare": "bare_dramatiq_jobs_per_s",
@@ -68,6 +68,7 @@ class Results:
     late: dict[str, list[float]] = field(default_factory=dict)
     recoveries: dict[str, moments.Recovery] = field(default_factory=dict)
     provider: float = 0.0
+    payments: list[float] = field(default_factory=list)
     web: receipts.Answers | None = None
 
 
@@ -128,6 +129,9 @@ class Measurement:
             self.results.web = receipts.answers(self.at, self.sizes.receipts)
         for channel in self.channels:
             self._measure(channel, wanted, ours)
+        if "payment" in wanted and ours:
+            self.say("payments")
+            self.results.payments = payments.stopped(self.at, ours, self.channels[0], self.sizes.late)
         if "claim" in wanted:
             self._claims()
         if "bytes" in wanted:
@@ -166,6 +170,9 @@ def figures(results: Results, channels: Sequence[str]) -> dict[str, Any]:
         top["claim_ms"] = results.claims
     if results.provider:
         top["provider_requests_per_s"] = round(results.provider)
+    if results.payments:
+        paid = results.payments
+        top["paid_to_silence_ms"] = {"p50": round(percentile(paid, 0.5)), "max": round(max(paid))}
     if results.web:
         top["web"] = {"receipts_per_s": round(results.web.rate), "median_ms": round(results.web.median_ms, 2)}
     return {**top, **found}

@@ -28,7 +28,7 @@ def phases(at: Stage, ours: Relance, channel: str, jobs: int) -> tuple[float, fl
     numbers = ours.numbers(jobs)
     with app_on(at, 0) as app, ours.awake(channel):
         began = time.time()
-        _open(app, ours, channel, numbers)
+        open_cases(app, ours, channel, numbers)
         resumed = time.time()
         resume(app, [CREDITOR], "creditor", everywhere=False)
         until(lambda: ours.finished(channel, jobs), f"{jobs} reminders that are due", 120)
@@ -37,7 +37,7 @@ def phases(at: Stage, ours: Relance, channel: str, jobs: int) -> tuple[float, fl
     return jobs / marks["opened"], jobs / (began + marks["end"] - resumed)
 
 
-def _open(app: App, ours: Relance, channel: str, numbers: range) -> None:
+def open_cases(app: App, ours: Relance, channel: str, numbers: range) -> None:
     """Open the cases while nothing may be sent."""
     pause(app, [CREDITOR], "creditor", everywhere=False)
     ours.enqueue(channel, numbers)
@@ -50,7 +50,7 @@ def latencies(at: Stage, ours: Relance, channel: str, jobs: int) -> list[float]:
     ours.clear()
     numbers = ours.numbers(jobs)
     with app_on(at, 0) as app, ours.awake(channel):
-        _open(app, ours, channel, numbers)
+        open_cases(app, ours, channel, numbers)
         due = _spread(app, ours, channel)
         resume(app, [CREDITOR], "creditor", everywhere=False)
         until(lambda: ours.finished(channel, jobs), f"{jobs} reminders, one by one", 60 + jobs * EVERY, pause=0.1)

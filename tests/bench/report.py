@@ -16,6 +16,8 @@ _LINES = (
     ("bytes_per_case", "bytes a case"),
     ("due_to_accepted_ms.p50", "due to accepted, ms, p50"),
     ("due_to_accepted_ms.p99", "due to accepted, ms, p99"),
+    ("paid_to_silence_ms.p50", "paid to no message, ms, p50"),
+    ("paid_to_silence_ms.max", "paid to no message, ms, worst"),
     ("recovery_s", "recovery after kill -9, s"),
     ("recovery.in_hand", "  messages in hand"),
     ("recovery.uncertain", "  calls of unknown fate"),

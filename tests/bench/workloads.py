@@ -145,7 +145,8 @@ class Workload(ABC):
             raise BrokenPromise(f"{self.name} by {channel}: {lost} lost, {twice} sent more than once")
 
 
-def _message(actor: str, queue: str, *args: object, **kwargs: object) -> "dramatiq.Message[Any]":
+def message(actor: str, queue: str, *args: object, **kwargs: object) -> "dramatiq.Message[Any]":
+    """One to put into a queue."""
     return dramatiq.Message(queue_name=queue, actor_name=actor, args=args, kwargs=kwargs, options={})
 
 
@@ -170,9 +171,9 @@ class Dramatiq(Workload):
         """As `actor.send` does."""
         for number in numbers:
             if self.sends:
-                self._broker.enqueue(_message(f"send_{channel}", self._queue, address(channel, number)))
+                self._broker.enqueue(message(f"send_{channel}", self._queue, address(channel, number)))
             else:
-                self._broker.enqueue(_message("nothing", self._queue, number))
+                self._broker.enqueue(message("nothing", self._queue, number))
 
     def finished(self, channel: str, jobs: int) -> bool:
         """Every message is acknowledged."""
@@ -258,12 +259,12 @@ class Whole(Workload):
         super().__init__(stage)
         self.urls = {"REDIS_URL": stage.urls.redis_url, "BROKER_URL": stage.urls.broker_url}
         self.keys = Keys(CREDITOR)
-        self._broker = RedisBroker(url=stage.urls.broker_url)
+        self.broker = RedisBroker(url=stage.urls.broker_url)
 
     def enqueue(self, channel: str, numbers: Sequence[int]) -> None:
         """As upstream does."""
         for number in numbers:
-            self._broker.enqueue(_message("reminder_due", REMINDERS, job=reminder_due(channel, number)))
+            self.broker.enqueue(message("reminder_due", REMINDERS, job=reminder_due(channel, number)))
 
     def finished(self, channel: str, jobs: int) -> bool:
         """Nothing waits, nothing is under way, and so many were accepted."""

@@ -15,7 +15,9 @@ README = (SHIPPED / "README.md").read_text(encoding="utf-8")
 def test_every_key_of_a_strategy_is_in_the_tables() -> None:
     """An operator finds every key there is, and none that there is not."""
     named = set(re.findall(r"`([a-z_.]+)`", README))
-    keys = (set(StrategyFile.model_fields) - {"name", "description", "contact", "answers"}) | set(StepFile.model_fields) - {"name"}
+    keys = (set(StrategyFile.model_fields) - {"name", "description", "contact", "answers"}) | set(
+        StepFile.model_fields
+    ) - {"name"}
     keys |= {f"contact.{key}" for key in ContactFile.model_fields} | set(Needs.model_fields)
     keys |= {f"answers.{key}" for key in AnswersFile.model_fields}
     assert keys <= named
