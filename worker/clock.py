@@ -12,7 +12,7 @@ from typing import Protocol, cast
 import redis
 
 CLOCK_KEY = "relance:clock"
-_HOLD_KEY = "relance:clock:hold"
+_HOLD_KEY, _MEETINGS_KEY = "relance:clock:hold", "relance:clock:meetings"
 
 #: How long a process may trust what it read of the rehearsal's clock, in seconds of real time.
 _TRUST = 0.05
@@ -104,6 +104,19 @@ class RehearsalClock:
     def unhold(self) -> None:
         """Skipping may go on."""
         self._client.delete(_HOLD_KEY)
+
+    def meet(self, moment: datetime) -> None:
+        """Somebody will act at that moment: skipping ends there, until they have (`met`)."""
+        self._client.zadd(_MEETINGS_KEY, {moment.isoformat(): moment.timestamp()})
+
+    def met(self, moment: datetime) -> None:
+        """They have."""
+        self._client.zrem(_MEETINGS_KEY, moment.isoformat())
+
+    def next_meeting(self) -> datetime | None:
+        """When somebody will act next."""
+        found = cast("list[str]", self._client.zrange(_MEETINGS_KEY, 0, 0))
+        return datetime.fromisoformat(found[0]) if found else None
 
     def skip_to(self, moment: datetime) -> None:
         """Let it be `moment`, if that is later: nothing was to happen before it. Whoever else skips to it meanwhile

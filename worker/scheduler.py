@@ -216,5 +216,6 @@ class Scheduler:
         elif time.monotonic() - self._quiet_since > QUIET:
             due = self.app.cases.next_due(self.app.config.creditors).values()
             coming = [at for at in due if at > clock.now()]  # what is due already waits for a pause to end
-            if coming:
-                clock.skip_to(min(coming))
+            meeting = clock.next_meeting()
+            if coming or meeting:
+                clock.skip_to(min([*coming, *([meeting] if meeting else [])]))
