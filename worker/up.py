@@ -24,16 +24,17 @@ def run_all(
     skip_idle: bool,
     processes: int,
 ) -> None:
-    """Servers, scheduler, workers; until `stop` is set. The servers are started first and stopped last, gently."""
+    """Servers, scheduler, workers, web doors; until `stop` is set.
+
+    The servers are started first and stopped last, gently.
+    """
     with _servers(environ) as variables:
         app = App(variables, Rehearsal(at, speed))
         app.refuse_real_providers()  # here too: a child that refuses would only be started again
         for key in ("still_due", "webhook"):
             app.upstream.demand(key)
         commands: dict[str, tuple[str, ...]] = {"scheduler": ("scheduler", *(["--skip-idle"] if skip_idle else []))}
-        commands |= _workers(app, THREADS, processes)
-        if app.environment.public_url:
-            commands["web"] = ("web",)
+        commands |= {**_workers(app, THREADS, processes), "web": ("web",)}
         if any(creditor.webhook for creditor in app.config.creditors.values()):
             forward.prepare(app)  # before anything can happen that it would miss
             commands["forward"] = ("forward",)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -14,13 +15,21 @@ from typing import Any
 from tests.conftest import ROOT
 from worker.processes import supervised
 
-OURS = ("TWILIO_", "SENDGRID_", "SMTP_", "REDIS_", "BROKER_", "PUBLIC_", "RELANCE_")
+OURS = ("TWILIO_", "SENDGRID_", "SMTP_", "REDIS_", "BROKER_", "PUBLIC_", "RELANCE_", "WEB_")
 
 
 def environment(**more: str) -> dict[str, str]:
     """This process's, without anything that points outside of the test."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    return {**clean, "PYTHONPATH": str(ROOT), "RELANCE_CONFIG": str(ROOT / "config"), **more}
+    ours = {"PYTHONPATH": str(ROOT), "RELANCE_CONFIG": str(ROOT / "config"), "WEB_PORT": str(free_port())}
+    return {**clean, **ours, **more}
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
 
 
 def run(folder: Path, *arguments: str, stdin: str = "", **environ: str) -> "subprocess.CompletedProcess[str]":

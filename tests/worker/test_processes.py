@@ -60,7 +60,7 @@ def test_a_worker_without_queues_runs_a_child_for_each_group(store: Urls, tmp_pa
     with program(tmp_path, "worker", "--threads", "1", **urls(store)) as worker:
         until(lambda: len(worker.lines("worker.started")) == 5)
         groups = sorted(tuple(line["queues"]) for line in worker.lines("worker.started"))
-        assert groups == [("email",), ("facts", "reminders"), ("sms",), ("task",), ("voice",)]
+        assert groups == [("email",), ("facts", "inbound", "reminders"), ("sms",), ("task",), ("voice",)]
         assert len(living(tmp_path)) == 6
         assert worker.lines()[0]["event"] == "process.started"
         assert worker.lines()[0]["carries"][0].startswith("demo: email -> outbox (writes files to var/outbox)")

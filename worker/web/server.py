@@ -1,5 +1,7 @@
 """Where the doors listen, and serving them."""
 
+import socket
+
 import structlog
 import uvicorn
 
@@ -12,10 +14,18 @@ _log = structlog.get_logger("relance.web")
 
 
 def serve(app: App) -> None:
-    """Serve on WEB_PORT (8000) of WEB_HOST (loopback) until stopped."""
+    """Serve on WEB_PORT (8000) of WEB_HOST (loopback) until stopped.
+
+    Raises ConfigurationError for a port that is none, or taken.
+    """
     host, port = listens_on(app)
+    server = uvicorn.Server(uvicorn.Config(create(app), log_config=None, access_log=False))
+    try:
+        listener = socket.create_server((host, port), backlog=server.config.backlog)
+    except OSError as error:
+        raise ConfigurationError(f"WEB_PORT: cannot listen on {host}:{port}: {error.strerror or error}") from None
     _log.info("web.started", host=host, port=port)
-    uvicorn.run(create(app), host=host, port=port, log_config=None, access_log=False)
+    server.run(sockets=[listener])
 
 
 def listens_on(app: App) -> tuple[str, int]:
