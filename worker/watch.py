@@ -14,6 +14,7 @@ from rich.table import Table
 
 from worker.app import App
 from worker.commit import Keys
+from worker.dunning.model import ERRAND
 from worker.explain import ANSWER_WORDS, REASONS, answer_words, hold_words
 
 _BLOCK_MS = 500
@@ -86,7 +87,8 @@ class Board:
 
     def _attempt_reserved(self, case: _Case, event: dict[str, Any]) -> None:
         at = _local(event["at"], case.zone)
-        case.attempts[event["attempt"]] = Row(at, case.debtor, event["step"], event["channel"], "")
+        step = event["step"].removeprefix(ERRAND)
+        case.attempts[event["attempt"]] = Row(at, case.debtor, step, event["channel"], "")
 
     def _attempt_begun(self, case: _Case, event: dict[str, Any]) -> None:
         row = case.attempts[event["attempt"]]

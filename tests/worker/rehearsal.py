@@ -13,10 +13,14 @@ from threading import Event, Thread
 
 import dramatiq
 
+from channels.base import Receipt, Reply
 from worker.app import App, Rehearsal
+from worker.dunning.answers import Answer
+from worker.inbound import answer
+from worker.inbox import hand_in_receipt, hand_in_reply
 from worker.logs import configure
 from worker.processes import run_worker
-from worker.queues import FACTS, REMINDERS, send_message
+from worker.queues import FACTS, INBOUND, REMINDERS, send_message
 from worker.scheduler import Scheduler
 
 from .payloads import fact, reminder
@@ -38,7 +42,8 @@ SECRETS = (
 #: Its events, of every kind of trouble: without one of them the search has not searched it.
 EXPECTED = {
     "attempt.accepted", "attempt.rejected", "attempt.unavailable", "attempt.uncertain", "job.taken", "job.repeated",
-    "job.rejected", "job.noted", "render.failed", "look.failed", "attempt.reserved",
+    "job.rejected", "job.noted", "render.failed", "look.failed", "attempt.reserved", "receipt.arrived",
+    "receipt.unmatched", "address.suppressed", "answer.received", "reply.understood", "reply.automatic", "task.opened",
 }  # fmt: skip
 
 
@@ -91,6 +96,24 @@ def poison(app: App) -> None:
         broker.client.rpush(f"dramatiq:{FACTS}", f"x-{number}")
 
 
+def answers(app: App) -> None:
+    """What providers report and the same person writes, by every way in."""
+    cases = [app.cases.load(case_id) for case_id in app.cases.case_ids("demo")]
+    case = next(stored.case for stored in cases if stored and stored.case.debtor.id == "D-0")
+    assert app.links
+    mailbox, number = app.links.mailbox(case.id, "answers.example.com"), f"+33{NATIONAL}"
+    text = f"Je conteste, {NAME}, {SUBJECT}. Rappelez le {number} ou {LOCAL}@example.com"
+    for to, automatic in ((mailbox, False), (mailbox, True), ("r+nobody@answers.example.com", False)):
+        mail = Reply(id=f"<{to}{automatic}>", channel="email", to=to, sender=f"{LOCAL}@example.com", text=text,
+                     subject=NAME, automatic=automatic)  # fmt: skip
+        hand_in_reply(app, mail)
+    for words in ("STOP", text):
+        hand_in_reply(app, Reply(id=words, channel="sms", to=NAME, sender=number, text=words))
+    hand_in_receipt(app, Receipt(f"{case.id}.1", "hard", "sendgrid", "5.1.1"))
+    hand_in_receipt(app, Receipt(f"{NAME}.1", "hard", "sendgrid", "5.1.1"))
+    answer(app, case.id, Answer(kind="message", source="page", ref=NAME, text=text))
+
+
 def broken_strategies(app: App) -> None:
     """One that cannot be worded, one that cannot be decided."""
     b2b = app.config.strategies["b2b"]
@@ -112,11 +135,11 @@ def enqueue(app: App) -> None:
 def run(app: App, done: Callable[[], bool]) -> None:
     """Scheduler and workers until it is done."""
     stop, scheduler = Event(), Scheduler(app, app.broker)
-    queues = (REMINDERS, FACTS, *app.config.channels)
+    queues = (REMINDERS, FACTS, INBOUND, *app.config.channels)
     threads = [Thread(target=run_worker, args=(app, app.broker, queues, 4, stop)), Thread(target=scheduler.run)]
     for thread in threads:
         thread.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 20
     while not done() and time.monotonic() < deadline:
         time.sleep(0.1)
     stop.set()
@@ -137,17 +160,23 @@ def main() -> None:
 
 
 class Quiet:
-    """Has nothing been in the queues or in flight for a while?"""
+    """Has nothing been in the queues or in flight for a while, once the messages have left and been answered?"""
 
     def __init__(self, app: App) -> None:
-        self._app, self._since = app, time.monotonic()
+        self._app, self._since, self._answered = app, time.monotonic(), False
 
     def __call__(self) -> bool:
         app = self._app
-        busy = any(app.broker.waiting(REMINDERS, FACTS, *app.config.channels).values())
+        busy = any(app.broker.waiting(REMINDERS, FACTS, INBOUND, *app.config.channels).values())
         if busy or app.cases.in_flight(app.config.creditors):
             self._since = time.monotonic()
-        return timedelta(seconds=time.monotonic() - self._since) > timedelta(seconds=0.6)
+        if timedelta(seconds=time.monotonic() - self._since) <= timedelta(seconds=0.6):
+            return False
+        if self._answered:
+            return True
+        answers(app)
+        self._answered, self._since = True, time.monotonic()
+        return False
 
 
 if __name__ == "__main__":

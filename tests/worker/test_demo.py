@@ -162,6 +162,62 @@ def test_two_invoices_come_in_one_message(shown: Shown) -> None:
     assert "F-2026-106" not in sms["text"]
 
 
+def after(told: list[str], words: str) -> list[str]:
+    """What happened to a debtor from that line on."""
+    found = [index for index, line in enumerate(told) if line.startswith(words)]
+    assert found, told
+    return told[found[0] :]
+
+
+def test_one_promises_by_key_and_keeps_it(shown: Shown) -> None:
+    """The recap leaves although the promise holds the case, and nothing else; the money comes, the promise is kept."""
+    told = after(shown.of("Garage des Quais"), "answer by call: will pay on 2026-04-17")
+    assert [line for line in told if re.match(r"\w+ +(email|sms|voice|task) ", line)] == [
+        line for line in told if line.startswith("recap ")
+    ]
+    assert len([line for line in told if line.startswith("recap ")]) == 1
+    assert told[-3:] == ["payment received: 725.50 for F-2026-103", "the promise was kept", "the end: paid"]
+
+
+def test_one_promises_by_key_and_breaks_it(shown: Shown) -> None:
+    """Two business days after the date the next step comes, one tone firmer."""
+    told = after(shown.of("Fleurs du Canal"), "answer by call: will pay on 2026-04-13")
+    later = after(told, "the promise was broken")
+    assert not [line for line in told[: -len(later)] if re.match(r"(second|formal)_", line)]
+    assert any("la date convenue est passée" in line for line in later)
+    assert later[-1] == "the end: paid"
+
+
+def test_one_says_stop(shown: Shown) -> None:
+    """No SMS any more; what comes next comes by other channels."""
+    told = after(shown.of("Boulangerie du Pont"), "answer by sms: wants no more of these")
+    assert "no more by sms: opted_out (sms)" in told
+    assert not [line for line in told if re.match(r"\w+ +sms ", line)]
+    assert {"call", "second_reminder"} <= {line.split()[0] for line in told}
+
+
+def test_one_disputes_on_the_page(shown: Shown) -> None:
+    """The link of the email leads there; from then on nothing is sent, a person is told, and billing settles it."""
+    told = after(shown.of("Hôtel de la Plage"), "answer by page: disputes it")
+    assert told == [
+        "answer by page: disputes it",
+        "held: the debtor disputes it",
+        "a task for a person: dispute",
+        "the end: credited",
+    ]
+
+
+def test_one_replies_by_email(shown: Shown) -> None:
+    """ "Paid this morning": five business days for the bank, and the money comes."""
+    told = after(shown.of("Clinique du Parc"), "answer by email: says it is paid")
+    assert told == [
+        "answer by email: says it is paid",
+        "held: the debtor says it is paid; the bank is given time",
+        "payment received: 257.40 for F-2026-111",
+        "the end: paid",
+    ]
+
+
 def test_the_table_has_a_line_for_each_message(shown: Shown) -> None:
     """Date, debtor, step, channel, words, and what came of it: every message accepted, by every channel."""
     rows = [line.split("  ") for line in shown.table.splitlines() if line]

@@ -39,6 +39,8 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> str:
             "TWILIO_ACCOUNT_SID": "AC" + "0" * 32,
             "TWILIO_AUTH_TOKEN": "token",
             "TWILIO_BASE_URL": sandbox.twilio_url,
+            "PUBLIC_URL": "http://127.0.0.1:9",  # nobody is there, and nobody is asked
+            "RELANCE_SECRET_KEY": "k" * 32,
         }
         done = subprocess.run(
             [sys.executable, "-m", "tests.worker.rehearsal"],
