@@ -41,6 +41,10 @@ SECRETS = {
     "TWILIO_ACCOUNT_SID": SID,
     "TWILIO_AUTH_TOKEN": "tw1lio/7oken+5ecret",
     "SENDGRID_API_KEY": "SG.s3ndgrid-key/5ecret+",
+    "TWILIO_AUTH_TOKEN_PREVIOUS": "the/7oken+before",
+    "SENDGRID_INBOUND_SECRET": "1nbound-pa7h-5ecret",
+    "RELANCE_SECRET_KEY": "5igns/every+link of the debtors...",
+    "RELANCE_SECRET_KEY_PREVIOUS": "5igned/every+link of the debtors..",
     "SMTP_PASSWORD": "5mtp pa55/word+",
     "STORE_PASSWORD": "5t0re/pa55@word+",
     "QUEUE_PASSWORD": "queue/pa55@word+",
@@ -204,12 +208,13 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Remains:
     ):
         scene.lock()
         smtp = f"smtp://{USER}:{quote(SECRETS['SMTP_PASSWORD'], safe='')}@{sandbox.smtp_url.partition('//')[2]}"
-        keys = {name: SECRETS[name] for name in ("TWILIO_ACCOUNT_SID", "TWILIO_AUTH_TOKEN", "SENDGRID_API_KEY")}
+        keys = {name: value for name, value in SECRETS.items() if not name.endswith("_PASSWORD")}
+        public = {"PUBLIC_URL": "https://relance.example"}
         hosts = {"TWILIO_BASE_URL": sandbox.twilio_url, "SENDGRID_BASE_URL": sandbox.sendgrid_url}
-        refused = scene.files(**scene.urls, **keys, SMTP_URL=smtp) | hosts
+        refused = scene.files(**scene.urls, **keys, SMTP_URL=smtp) | hosts | public
         _processes(scene, refused)
         nowhere = "127.0.0.1:9"
-        down = scene.urls | keys | {"TWILIO_BASE_URL": f"http://{nowhere}", "SENDGRID_BASE_URL": f"http://{nowhere}"}
+        down = scene.urls | keys | public | {"TWILIO_BASE_URL": f"http://{nowhere}", "SENDGRID_BASE_URL": f"http://{nowhere}"}
         down["SMTP_URL"] = f"{smtp.rpartition('@')[0]}@{nowhere}"
         _rehearsal(scene, refused)
         scene.dump()
@@ -226,7 +231,7 @@ def _processes(scene: Scene, environ: dict[str, str]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    asked = {**environ, "PUBLIC_URL": "https://relance.example", "WEB_PORT": str(port)}
+    asked = {**environ, "WEB_PORT": str(port)}
     with (
         program(scene.folder, "scheduler", *REHEARSE, **environ) as scheduler,
         program(scene.folder, "worker", **environ) as worker,
@@ -238,8 +243,10 @@ def _processes(scene: Scene, environ: dict[str, str]) -> None:
         scene.relance("enqueue", "-", "--queue", stdin="\n".join(jobs), **environ)
         until(lambda: len(worker.lines("call.answered")) >= 2)
         scene.left.add("/proc", "\n".join(living(scene.folder).values()))
-        with suppress(HTTPError):
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/webhooks/twilio/voice/demo-x.1", data=b"a=b", timeout=10)
+        secret = SECRETS["SENDGRID_INBOUND_SECRET"]
+        for path in ("twilio/voice/demo-x.1", f"sendgrid/inbound/{secret}", f"sendgrid/inbound/{secret}x"):
+            with suppress(HTTPError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/webhooks/{path}", data=b"a=b", timeout=10)
         scene.lock(store="meanwhile")
         with redis.Redis.from_url(f"unix://:meanwhile@{scene.bare.redis_url.removeprefix('unix://')}") as client:
             client.client_kill_filter(_type="normal", skipme=True)
