@@ -214,7 +214,12 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Remains:
         refused = scene.files(**scene.urls, **keys, SMTP_URL=smtp) | hosts | public
         _processes(scene, refused)
         nowhere = "127.0.0.1:9"
-        down = scene.urls | keys | public | {"TWILIO_BASE_URL": f"http://{nowhere}", "SENDGRID_BASE_URL": f"http://{nowhere}"}
+        down = (
+            scene.urls
+            | keys
+            | public
+            | {"TWILIO_BASE_URL": f"http://{nowhere}", "SENDGRID_BASE_URL": f"http://{nowhere}"}
+        )
         down["SMTP_URL"] = f"{smtp.rpartition('@')[0]}@{nowhere}"
         _rehearsal(scene, refused)
         scene.dump()

@@ -16,7 +16,7 @@ from tests.worker.rig import MORNING, Rig
 from worker.dunning.events import AddressSuppressed
 from worker.dunning.model import Case, Send
 from worker.inbound import receive
-from worker.inbox import load_reply, read_receipt
+from worker.inbox import read_reply, read_receipt
 
 from .served import TOKEN, Doors, serving
 
@@ -132,6 +132,6 @@ def test_what_somebody_texts_back_waits_to_be_read(make_app: MakeApp, tmp_path: 
         heard = [sandbox.sms_from(PHONE, "C'est réglé ☺", id="SM" + "0a" * 16) for _ in range(2)]
         assert [(each.status, each.text) for each in heard] == [(200, "")] * 2
         names = {each["reply"] for each in doors.queued() if "reply" in each}
-        (reply,) = [load_reply(rig.app, name) for name in names]
+        (reply,) = [read_reply(rig.app, name) for name in names]
         assert reply is not None
         assert (reply.text, reply.sender) == ("C'est réglé ☺", PHONE)
