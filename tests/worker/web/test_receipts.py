@@ -16,7 +16,7 @@ from tests.worker.rig import MORNING, Rig
 from worker.dunning.events import AddressSuppressed
 from worker.dunning.model import Case, Send
 from worker.inbound import receive
-from worker.inbox import read_reply, read_receipt
+from worker.inbox import read_receipt, read_reply
 
 from .served import TOKEN, Doors, serving
 
