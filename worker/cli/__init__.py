@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from worker.cli import cases, control, jobs, run, suppress, upstream, words
+from worker.cli import cases, control, jobs, mail, run, suppress, upstream, words
 
 
 class Commands(TyperGroup):
@@ -54,6 +54,7 @@ app = typer.Typer(
 )
 run.add_to(app)
 jobs.add_to(app)
+mail.add_to(app)
 cases.add_to(app)
 control.add_to(app)
 suppress.add_to(app)
