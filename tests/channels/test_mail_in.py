@@ -153,7 +153,7 @@ def test_reports_on_what_is_not_ours_and_read_receipts_are_nothing() -> None:
         ("text/plain; charset=utf-8", "Réglé".encode("latin-1"), "Réglé"),
         ("text/plain; charset=klingon", "Réglé".encode(), "Réglé"),
         ("text/html", b"<style>p{}</style>Pay&eacute;<br>hier<blockquote>d&eacute;j&agrave; <b>pay</b></blockquote>",
-         "Payé\nhier\n\n> déjà pay"),
+         "Payé\nhier\n> déjà pay"),
         ("multipart/mixed; boundary=B", (b"--B\r\nContent-Type: text/plain\r\n\r\nOui\r\n--B\r\n"
          b"Content-Disposition: attachment\r\nContent-Type: text/plain\r\n\r\nnon\r\n--B--"), "Oui"),
         ("multipart/alternative; boundary=B", b"--B\r\nContent-Type: text/html\r\n\r\n<p>Oui", "Oui"),
