@@ -201,7 +201,7 @@ class Wordings:
             place = self._library.place(creditor.id, locale, "")
             names = {
                 **self._library.names(place, {**facts, "notice": "", "test": False}, html=False),
-                "overdue": all(line.due_on < scene.today for line in scene.lines),
+                "overdue": all(line.due_on < scene.today for line in scene.lines if line.kind == "invoice"),
                 "owed": money_aloud(net(scene.lines), case.currency, locale),
                 "key": scene.keys,
                 "dates": [Choice(key, Day(day, locale)) for key, day in scene.days],
