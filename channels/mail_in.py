@@ -3,6 +3,7 @@
 Nothing in a mail is proven: not who wrote it, nor that a report is one. Attachments are not looked at.
 """
 
+import codecs
 import hashlib
 import json
 import re
@@ -23,6 +24,10 @@ from channels.html_text import html_text
 #: kept, in characters.
 LOOKED_AT, TEXT, SUBJECT = 4_000_000, 100_000, 500
 _NAME = 320
+# Python's own codecs that no mail is written in: slow over a large text, or a way to spell anything.
+_NO_CHARSETS = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape"})
+    {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "unicode-escape", "raw-unicode-escape"}
+)
 
 _AUTOMATIC_SUBJECT = re.compile(
     r"\s*(?:out of (?:the )?office|automatic reply|auto(?:matic|mated)?[- ]?(?:reply|response)|automatische antwort"
@@ -98,10 +103,15 @@ def _headers(mail: Mail) -> dict[str, str]:
 
 
 def _words(value: str) -> str:
-    plain = value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    plain = value[:10_000].encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     with suppress(ValueError, LookupError, AssertionError, MessageError):  # what claims to be encoded and is not
         plain = str(make_header(decode_header(plain)))
-    return " ".join(plain.split())[:10_000]
+    return _storable(" ".join(plain.split()))
+
+
+def _storable(text: str) -> str:
+    """Without what no UTF-8 can say: some charsets spell halves of characters."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode()
 
 
 def _parts(mail: Mail) -> Iterator[Mail]:
@@ -135,7 +145,8 @@ def _in(data: bytes, charset: str) -> str:
     """The text in that charset, or in whichever fits."""
     for name in (charset, "utf-8"):
         try:
-            return data.decode(name)
+            if codecs.lookup(name).name.replace("_", "-") not in _NO_CHARSETS:
+                return _storable(data.decode(name))
         except (UnicodeError, LookupError, ValueError):
             continue
     return data.decode("cp1252", "replace")
@@ -150,7 +161,7 @@ def _reply(headers: Mapping[str, str], text: str, recipients: Sequence[str], raw
         channel="email",
         to=_to(headers, recipients),
         sender=parseaddr(headers.get("from", ""))[1][:_NAME],
-        text=text.replace("\0", "")[:TEXT],
+        text=text[:TEXT],
         subject=headers.get("subject", "")[:SUBJECT],
         automatic=_automatic(headers),
     )

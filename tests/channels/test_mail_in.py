@@ -152,6 +152,8 @@ def test_reports_on_what_is_not_ours_and_read_receipts_are_nothing() -> None:
         ("text/plain; charset=iso-8859-1", "Réglé".encode("latin-1"), "Réglé"),
         ("text/plain; charset=utf-8", "Réglé".encode("latin-1"), "Réglé"),
         ("text/plain; charset=klingon", "Réglé".encode(), "Réglé"),
+        ("text/plain; charset=unicode_escape", b"Oui \\ud800", "Oui \\ud800"),
+        ("text/plain; charset=utf-7", b"Oui +2AA-", "Oui ?"),
         ("text/html", b"<style>p{}</style>Pay&eacute;<br>hier<blockquote>d&eacute;j&agrave; <b>pay</b></blockquote>",
          "Payé\nhier\n> déjà pay"),
         ("multipart/mixed; boundary=B", (b"--B\r\nContent-Type: text/plain\r\n\r\nOui\r\n--B\r\n"
