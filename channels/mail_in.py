@@ -26,8 +26,6 @@ LOOKED_AT, TEXT, SUBJECT = 4_000_000, 100_000, 500
 _NAME = 320
 # Python's own codecs that no mail is written in: slow over a large text, or a way to spell anything.
 _NO_CHARSETS = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape"})
-    {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "unicode-escape", "raw-unicode-escape"}
-)
 
 _AUTOMATIC_SUBJECT = re.compile(
     r"\s*(?:out of (?:the )?office|automatic reply|auto(?:matic|mated)?[- ]?(?:reply|response)|automatische antwort"

@@ -77,6 +77,6 @@ def _without_signature(text: str) -> str:
     text = re.split(r"^-- ?$", text, maxsplit=1, flags=re.M)[0]
     for tail in _TAIL.finditer(text):
         signed = text[tail.end() :]
-        if text[: tail.start()].strip() and not _SPOKEN.search(signed) and "?" not in signed and len(signed) < 1500:
+        if len(signed) < 1500 and "?" not in signed and not _SPOKEN.search(signed) and text[: tail.start()].strip():
             return text[: tail.start()]
     return text
