@@ -36,9 +36,13 @@ def hand_in_receipts(app: App, receipts: Sequence[Receipt]) -> None:
 
 
 def hand_in_reply(app: App, reply: Reply) -> None:
-    """Keep it in the store, then queue its id. Raises redis errors. May be repeated."""
-    name = blake2b(f"{reply.channel}|{reply.id}".encode(), digest_size=10).hexdigest()
-    app.client.set(_key(name), json.dumps(asdict(reply), ensure_ascii=False), ex=KEPT)
+    """Keep it in the store, then queue its id. Raises redis errors. May be repeated.
+
+    Half a character, which a mail may claim to hold, is kept as a question mark.
+    """
+    name = blake2b(f"{reply.channel}|{reply.id}".encode("utf-8", "replace"), digest_size=10).hexdigest()
+    text = json.dumps(asdict(reply), ensure_ascii=False).encode("utf-8", "replace")
+    app.client.set(_key(name), text, ex=KEPT)
     app.broker.enqueue(_message(reply=name))
 
 

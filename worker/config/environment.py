@@ -1,5 +1,6 @@
 """Where the servers are, as the environment says."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from channels.settings import http_url, secret
 
 #: A key that can be guessed signs nothing.
 SHORTEST_KEY = 32
+_IN_A_PATH = re.compile(rf"[A-Za-z0-9_-]{{{SHORTEST_KEY},}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,7 @@ class Environment:
 
     `public_url`: where providers and debtors reach our web doors, without a last slash. `secret_keys`: what debtors'
     links are signed with, the newest first; those before it are still read. `event_key`: what verifies SendGrid's
-    events. Empty texts mean "not set".
+    events; `inbound_secret`: what the path of the door for emails ends with. Empty texts mean "not set".
     """
 
     redis_url: str = field(default="", repr=False)  # it may hold a password
@@ -26,12 +28,13 @@ class Environment:
     public_url: str = ""
     secret_keys: tuple[str, ...] = field(default=(), repr=False)
     event_key: str = ""
+    inbound_secret: str = field(default="", repr=False)
     config: Path = Path("config")
 
 
 def environment(environ: Mapping[str, str]) -> Environment:
-    """What REDIS_URL, BROKER_URL, PUBLIC_URL, RELANCE_SECRET_KEY (and _PREVIOUS), RELANCE_CONFIG and
-    SENDGRID_WEBHOOK_PUBLIC_KEY say.
+    """What REDIS_URL, BROKER_URL, PUBLIC_URL, RELANCE_SECRET_KEY (and _PREVIOUS), RELANCE_CONFIG,
+    SENDGRID_WEBHOOK_PUBLIC_KEY and SENDGRID_INBOUND_SECRET say.
 
     Each may be a file's content, as REDIS_URL_FILE.
 
@@ -47,6 +50,7 @@ def environment(environ: Mapping[str, str]) -> Environment:
         public_url=_public_url(secret(environ, "PUBLIC_URL")),
         secret_keys=_secret_keys(environ),
         event_key=secret(environ, "SENDGRID_WEBHOOK_PUBLIC_KEY"),
+        inbound_secret=_path_secret(environ, "SENDGRID_INBOUND_SECRET"),
         config=Path(secret(environ, "RELANCE_CONFIG") or "config"),
     )
 
@@ -60,6 +64,13 @@ def _secret_keys(environ: Mapping[str, str]) -> tuple[str, ...]:
     if before and not newest:
         raise ConfigurationError(f"{names[1]} is set but {names[0]} is not")
     return tuple(key for key in (newest, before) if key)
+
+
+def _path_secret(environ: Mapping[str, str], name: str) -> str:
+    value = secret(environ, name)
+    if value and not _IN_A_PATH.fullmatch(value):
+        raise ConfigurationError(f"{name}: expected {SHORTEST_KEY} or more letters, digits, - and _")
+    return value
 
 
 def _server(environ: Mapping[str, str], name: str) -> str:

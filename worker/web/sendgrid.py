@@ -1,18 +1,21 @@
 """Where SendGrid reports what became of emails, and hands over those that people write back."""
 
+import hmac
 import json
 
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
+from channels.base import Receipt, Reply
+from channels.mail_in import Unreadable, read_inbound_parse
 from channels.sendgrid_events import event_receipt
 from worker.app import App
-from worker.inbox import hand_in_receipts
-from worker.web.gates import Refused, SendgridGate, door, odd
+from worker.inbox import hand_in_receipt, hand_in_receipts, hand_in_reply
+from worker.web.gates import Refused, SendgridGate, body_of, door, forged, odd
 
 #: Bytes of a batch of events, and of an email with its attachments (SendGrid's own limit).
 LONGEST_BATCH, LONGEST_MAIL = 5_000_000, 30_000_000
-_EVENTS = "sendgrid/events"
+_EVENTS, _INBOUND = "sendgrid/events", "sendgrid/inbound"
 
 
 def router(app: App) -> APIRouter:
@@ -25,8 +28,37 @@ def router(app: App) -> APIRouter:
         body = await gate.body(request, _EVENTS, LONGEST_BATCH)
         return await run_in_threadpool(_take_events, app, body)
 
+    @door
+    async def inbound(request: Request) -> Response:
+        _admit(app.environment.inbound_secret, request.path_params["secret"])
+        body = await body_of(request, LONGEST_MAIL)
+        return await run_in_threadpool(_take_mail, app, body, request.headers.get("content-type", ""))
+
     doors.add_route("/webhooks/sendgrid/events", events, ["POST"])
+    doors.add_route("/webhooks/sendgrid/inbound/{secret}", inbound, ["POST"])
     return doors
+
+
+def _admit(secret: str, given: str) -> None:
+    """Raises Refused: without a secret there is no door, and nobody guesses it by how long the answer takes."""
+    if not secret:
+        raise Refused(404)
+    if not hmac.compare_digest(given.encode("utf-8", "replace"), secret.encode()):
+        raise forged(_INBOUND)
+
+
+def _take_mail(app: App, body: bytes, content_type: str) -> Response:
+    """204, also for what is neither an answer nor about a message of ours; 400 for what is no mail."""
+    try:
+        found = read_inbound_parse(body, content_type)
+    except Unreadable:
+        odd(_INBOUND)
+        raise Refused(400) from None
+    if isinstance(found, Receipt):
+        hand_in_receipt(app, found)
+    elif isinstance(found, Reply):
+        hand_in_reply(app, found)
+    return Response(status_code=204)
 
 
 def _take_events(app: App, body: bytes) -> Response:

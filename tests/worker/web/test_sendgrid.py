@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
+import urllib3
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -14,8 +15,9 @@ from structlog.testing import capture_logs
 from channels.base import ConfigurationError
 from tests.conftest import MakeApp
 from worker.embedded import Embedded
+from worker.inbox import read_reply
 from worker.web import create
-from worker.web.sendgrid import LONGEST_BATCH
+from worker.web.sendgrid import LONGEST_BATCH, LONGEST_MAIL
 
 from .served import Answer, Doors, Sendgrid, opened, without
 
@@ -184,3 +186,113 @@ def test_nothing_that_is_forged_or_malformed_is_an_error(
         headers["X-Twilio-Email-Event-Webhook-Timestamp"] = str(int(datetime.now(UTC).timestamp()))
     assert doors.ask("POST", PATH, body, headers).status in ((204, 400) if signed else (403,))
     assert doors.kept() == before
+
+
+# ---- emails that people write back
+
+SECRET = "0123456789abcdefghijABCDEFGHIJ-_"
+INBOUND = f"/webhooks/sendgrid/inbound/{SECRET}"
+TEXT, TO = "Bonjour, c'est réglé depuis lundi.", "r+demo-abc.sig@answers.example"
+
+
+def letter(**fields: str) -> tuple[bytes, dict[str, str]]:
+    """An email as Inbound Parse posts it: its body and headers."""
+    own = {
+        "to": TO,
+        "from": f"Claire Dupré <{MAILBOX}>",
+        "subject": "Re: Facture",
+        "text": TEXT,
+        "headers": f"Message-ID: <a1@client.test>\nFrom: {MAILBOX}\nTo: {TO}\nSubject: Re: Facture",
+        "envelope": json.dumps({"to": [TO], "from": MAILBOX}),
+        "charsets": json.dumps({"to": "UTF-8", "from": "UTF-8", "subject": "UTF-8", "text": "utf-8"}),
+        "attachments": "0",
+    }
+    body, kind = urllib3.encode_multipart_formdata({**own, **fields})
+    return body, {"Content-Type": kind}
+
+
+@pytest.fixture
+def mailbox(make_app: MakeApp) -> Iterator[Doors]:
+    """The doors of an app that takes emails."""
+    with opened(make_app(SENDGRID_INBOUND_SECRET=SECRET)) as found:
+        yield found
+
+
+def test_what_somebody_writes_is_kept(mailbox: Doors) -> None:
+    """The text waits in the store, once however often it comes; the queue bears its id."""
+    with capture_logs() as logged:
+        answers = {mailbox.ask("POST", INBOUND, *letter()).status for _ in range(2)}
+    assert answers == {204}
+    assert len({handed["reply"] for handed in mailbox.queued()}) == 1
+    kept = read_reply(mailbox.app, mailbox.queued()[0]["reply"])
+    assert (kept.channel, TEXT in kept.text) == ("email", True)
+    without(logged, MAILBOX, TEXT, SECRET, "Dupré")
+
+
+@pytest.mark.parametrize("secret", [SECRET[:-1], SECRET + "x", SECRET.lower(), "x", "%C3%A9", "%FF"])
+def test_without_the_secret_nobody_writes(mailbox: Doors, secret: str) -> None:
+    """403; the log names the door, and nothing of what was tried."""
+    before = mailbox.kept()
+    with capture_logs() as logged:
+        assert mailbox.ask("POST", f"/webhooks/sendgrid/inbound/{secret}", *letter()).status == 403
+    assert [(line["event"], line["door"]) for line in logged] == [("webhook.forged", "sendgrid/inbound")]
+    assert mailbox.kept() == before
+    without(logged, MAILBOX, TEXT)
+
+
+def test_without_a_secret_there_is_no_mailbox(make_app: MakeApp) -> None:
+    """And one that can be guessed, or would not fit into a path, is none."""
+    with opened(make_app()) as doors:
+        assert doors.ask("POST", INBOUND, *letter()).status == 404
+    for weak in ("short", "é" * 40, SECRET + "/"):
+        with pytest.raises(ConfigurationError, match="SENDGRID_INBOUND_SECRET"):
+            make_app(SENDGRID_INBOUND_SECRET=weak)
+
+
+def test_a_store_that_is_away_loses_no_email(make_app: MakeApp, tmp_path: Path) -> None:
+    """503: SendGrid repeats it for days."""
+    with Embedded(tmp_path / "v") as urls:
+        app = make_app(REDIS_URL=urls.redis_url, BROKER_URL=urls.broker_url, SENDGRID_INBOUND_SECRET=SECRET)
+    with opened(app) as doors:
+        assert doors.ask("POST", INBOUND, *letter()).status == 503
+
+
+@pytest.mark.parametrize(("size", "status"), [(LONGEST_MAIL - 10_000, 204), (LONGEST_MAIL, 413)])
+def test_an_email_may_be_as_long_as_sendgrid_lets_it(mailbox: Doors, size: int, status: int) -> None:
+    """30 MB, attachments included."""
+    assert mailbox.ask("POST", INBOUND, *letter(attachment1="x" * size)).status == status
+
+
+def test_half_a_character_is_no_error(mailbox: Doors) -> None:
+    """A mail may name a charset that can write what no text holds; the rest of it is kept."""
+    odd = letter(
+        text="\\ud800 " + TEXT,
+        charsets=json.dumps({"text": "unicode_escape"}),
+        envelope=json.dumps({"to": ["\ud800" + TO], "from": MAILBOX}),
+    )
+    assert mailbox.ask("POST", INBOUND, *odd).status == 204
+    kept = read_reply(mailbox.app, mailbox.queued()[0]["reply"])
+    assert "lundi" in kept.text
+
+
+PARTS = st.dictionaries(
+    st.sampled_from(["to", "from", "text", "html", "headers", "envelope", "charsets", "email"]), JUNK
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    parts=PARTS,
+    raw=st.none() | st.binary(max_size=60),
+    kind=st.sampled_from(["", "multipart/form-data", "multipart/form-data; boundary=é", "text/plain", "x" * 200]),
+    known=st.booleans(),
+)
+def test_no_email_is_an_error(mailbox: Doors, parts: dict[str, str], raw: bytes | None, kind: str, known: bool) -> None:
+    """200 requests, with the secret and without: no 5xx; without it nothing in store or queue is another."""
+    before = mailbox.kept()
+    body, headers = letter(**parts)
+    if raw is not None:
+        body, headers = raw, {"Content-Type": cast(str, kind.encode("latin-1"))}
+    answer = mailbox.ask("POST", INBOUND if known else INBOUND[:-1], body, headers)
+    assert answer.status in ((204, 400) if known else (403,))
+    assert known or mailbox.kept() == before
