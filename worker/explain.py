@@ -20,7 +20,7 @@ REASONS = {
     "gap": "the minimum gap since the last contact has not passed",
     "window": "it is outside of the debtor's contact hours",
     "queue_full": "the channel's workers are far behind",
-    "backoff": "the provider was unavailable; it is tried again then",
+    "backoff": "it did not get through; it is tried again then",
     "in_flight": "a worker is on it",
     "ended": "the case has ended",
 }

@@ -118,7 +118,7 @@ def test_a_provider_that_was_away_is_told_with_the_next_try(rig: Rig) -> None:
     case = rig.open()
     rig.settle(case)
     found = explained(rig.app, case)
-    assert found.why == "the provider was unavailable; it is tried again then"
+    assert found.why == "it did not get through; it is tried again then"
     assert found.at is not None
     assert "the provider was unavailable (503), tried 1 times" in found.not_sent[0]
 
