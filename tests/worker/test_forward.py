@@ -192,12 +192,16 @@ def many(rig: Rig) -> list[str]:
 
 
 def test_a_dead_receiver_is_left_alone(rig: Rig, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once nothing gets through, nobody else's event is tried on it before the pause is over."""
+    """Once nothing gets through, nobody else's event is tried on it before the pause is over, and then only one."""
     monkeypatch.setattr(forward, "DOWN_PAUSE", 1000.0)
     many(rig)
     receiver.refuses = lambda case: True
-    turn(forwarder(rig.app))
+    each = forwarder(rig.app)
+    turn(each)
     assert len(receiver.tried) == len(set(receiver.tried)) == forward.PARALLEL
+    each._quiet_until = 0.0  # the pause is over
+    turn(each)
+    assert len(receiver.tried) == forward.PARALLEL + 1
 
 
 def test_a_dead_receiver_stops_no_reminder(rig: Rig, receiver: Receiver, tmp_path: Path) -> None:
