@@ -10,12 +10,14 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from secrets import token_hex
 from threading import Event, Thread
 from typing import Any, cast
 
+import redis
 import structlog
 
 from worker.app import App
@@ -129,7 +131,8 @@ class Forwarder:
                     self._forget()
                     stop.wait(PATIENCE)
         if self._mine:
-            self._hold(0.001)
+            with suppress(redis.RedisError):  # else it runs out by itself
+                self._hold(0.001)
 
     def _say(self, error: Exception) -> None:
         if away(error):
