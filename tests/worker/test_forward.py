@@ -193,7 +193,8 @@ def many(rig: Rig) -> list[str]:
 
 def test_a_dead_receiver_is_left_alone(rig: Rig, receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once nothing gets through, nobody else's event is tried on it before the pause is over, and then only one."""
-    monkeypatch.setattr(forward, "DOWN_PAUSE", 1000.0)
+    for name in ("DOWN_PAUSE", "DOWN_PAUSE_MOST"):
+        monkeypatch.setattr(forward, name, 1000.0)
     many(rig)
     receiver.refuses = lambda case: True
     each = forwarder(rig.app)

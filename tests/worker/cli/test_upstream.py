@@ -19,6 +19,7 @@ from worker.stream import join
 from .conftest import Relance
 
 EXAMPLES = str(ROOT / "config" / "examples" / "reminders.jsonl")
+COUNT = len(Path(EXAMPLES).read_text(encoding="utf-8").splitlines())
 
 
 @pytest.fixture
@@ -69,7 +70,7 @@ def test_a_replay_prints_what_the_stream_has(relance: Relance) -> None:
     relance.says("enqueue", EXAMPLES)
     found = relance("events", "replay", "demo", "--since", "2020-01-01")
     everything = lines(found.stdout)
-    assert len(everything) == 6
+    assert len(everything) == COUNT
     assert everything[0].keys() == {"id", "case", "version", "event"}
     assert "the stream begins with" in found.stderr
     assert relance.says("events", "replay", "demo", "--since", "2100-01-01T00:00+00:00") == ""
@@ -124,8 +125,8 @@ def test_up_hands_events_on(tmp_path: Path, hooked: str, provider: Provider) -> 
         until(lambda: "scheduler.started" in up.text())
         assert run(folder, "enqueue", EXAMPLES, **environ).returncode == 0
         until(lambda: "forward.started" in up.text())
-        until(lambda: len({request.headers["X-Relance-Event"] for request in provider.requests}) >= 6)
+        until(lambda: len({request.headers["X-Relance-Event"] for request in provider.requests}) >= COUNT)
         assert up.stop() == 0
     assert "forward.stopped" in up.text()
     opened = [json.loads(request.body)["event"]["type"] for request in provider.requests]
-    assert opened.count("CaseOpened") == 6
+    assert opened.count("CaseOpened") == COUNT
