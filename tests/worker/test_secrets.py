@@ -42,7 +42,7 @@ SECRETS = {
     "TWILIO_AUTH_TOKEN": "tw1lio/7oken+5ecret",
     "SENDGRID_API_KEY": "SG.s3ndgrid-key/5ecret+",
     "TWILIO_AUTH_TOKEN_PREVIOUS": "the/7oken+before",
-    "SENDGRID_INBOUND_SECRET": "1nbound-pa7h-5ecret",
+    "SENDGRID_INBOUND_SECRET": "1nbound-pa7h-5ecret-of-32-letters",
     "RELANCE_SECRET_KEY": "5igns/every+link of the debtors...",
     "RELANCE_SECRET_KEY_PREVIOUS": "5igned/every+link of the debtors..",
     "SMTP_PASSWORD": "5mtp pa55/word+",
