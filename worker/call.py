@@ -5,16 +5,17 @@ means is stored before it is said to be. The same form again finds it stored and
 was paid, held by somebody else or superseded meanwhile is silent.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from channels.base import Receipt
-from worker.app import App
+from worker.app import App, Setup
 from worker.dunning.answers import Answer
 from worker.dunning.call_menu import KEYS, Here, Press, Scene, Turn, days_to_promise, greeting, pressed
 from worker.dunning.effects import EFFECTS, limits
 from worker.dunning.ladder import FOUND_BY_RULES
 from worker.dunning.model import Case, Send, StepRun, parse_attempt_id
-from worker.dunning.strategy import Step, Strategy
 from worker.dunning.view import lines, local_today, usable
 from worker.inbound import NotAcceptable, answer, receive
 from worker.messages import prepare
@@ -88,7 +89,7 @@ def key(app: App, attempt: str, here: Here, digit: str, sid: str) -> Script:
     call = _find(app, attempt)
     if not call.stands():
         return _over(app, call)
-    turn = pressed(here, digit, _scene(app, call))
+    turn = pressed(here, digit, scene_of(app, call.case, app.clock.now()))
     if turn.press is None:
         return _say(app, call, turn, None)
     said = _answer(turn.press, call, f"{sid[:_LONGEST] or attempt}:{turn.press.name}")
@@ -131,20 +132,36 @@ def _find(app: App, attempt: str) -> Call:
     return Call(stored.case, *found)
 
 
-def _rules(app: App, call: Call) -> tuple[Strategy, Step]:
-    strategy = app.config.strategies[call.case.strategy]
-    step = strategy.step(call.run.step)
+def scene_of(setup: Setup, case: Case, now: datetime) -> Scene:
+    """What a call about that case can offer at `now`."""
+    creditor, rules = setup.config.creditors[case.creditor], setup.config.strategies[case.strategy].answers
+    days = days_to_promise(limits(case, rules, now), calendar_of(case))
+    keys = creditor.voice.all_keys if creditor.voice else KEYS
+    return Scene(keys, days, usable(case, "sms") and creditor.sms is not None)
+
+
+def words(
+    setup: Setup, case: Case, run: StepRun, now: datetime, says: Sequence[str], said: Answer | None = None
+) -> str:
+    """These sentences, as a call of that run says them at `now`; `said` is what was just answered.
+
+    Raises WordingError, and LookupError for a step that left the ladder.
+    """
+    step, scene = setup.config.strategies[case.strategy].step(run.step), scene_of(setup, case, now)
     if step is None:
         raise LookupError("the ladder has no such step any more")
-    return strategy, step
-
-
-def _scene(app: App, call: Call) -> Scene:
-    strategy, _ = _rules(app, call)
-    voice, now = app.config.creditors[call.case.creditor].voice, app.clock.now()
-    days = days_to_promise(limits(call.case, strategy.answers, now), calendar_of(call.case))
-    can_text = usable(call.case, "sms") and app.config.creditors[call.case.creditor].sms is not None
-    return Scene(voice.all_keys if voice else KEYS, days, can_text)
+    today = local_today(case, now)
+    spoken = CallScene(
+        case=case,
+        creditor=setup.config.creditors[case.creditor],
+        lines=lines(case, step, run.anchor, today),
+        today=today,
+        keys=scene.keys,
+        days=[(scene.keys[day.action], day.on) for day in scene.days],
+        can_text=scene.can_text,
+        answer=said,
+    )
+    return setup.wordings.call(says, spoken)
 
 
 def _voicemail(app: App, case: Case) -> str:
@@ -153,19 +170,7 @@ def _voicemail(app: App, case: Case) -> str:
 
 
 def _say(app: App, call: Call, turn: Turn, said: Answer | None) -> Script:
-    _, step = _rules(app, call)
-    case, scene, today = call.case, _scene(app, call), local_today(call.case, app.clock.now())
-    spoken = CallScene(
-        case=case,
-        creditor=app.config.creditors[case.creditor],
-        lines=lines(case, step, call.run.anchor, today),
-        today=today,
-        keys=scene.keys,
-        days=[(scene.keys[day.action], day.on) for day in scene.days],
-        can_text=scene.can_text,
-        answer=said,
-    )
-    return _script(app, call, app.wordings.call(turn.says, spoken), turn.then)
+    return _script(app, call, words(app, call.case, call.run, app.clock.now(), turn.says, said), turn.then)
 
 
 def _script(app: App, call: Call, text: str, then: Here | None) -> Script:

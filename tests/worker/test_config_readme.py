@@ -8,6 +8,7 @@ import pytest
 from tests.worker.config_copy import CHANNELS, DEMO, SHIPPED, Copy
 from worker.config import grammar, load, senders
 from worker.config.strategy import AnswersFile, ContactFile, Needs, StepFile, StrategyFile
+from worker.dunning.call_menu import KEYS
 
 README = (SHIPPED / "README.md").read_text(encoding="utf-8")
 
@@ -89,3 +90,9 @@ def test_the_ranges_for_calls_are_those_of_the_check() -> None:
     listed = README.partition("### A number for calls")[2].partition(" Ask Twilio")[0]
     named = set(re.findall(r"\b0\d{2,4}\b", listed.partition("):")[2]))
     assert named | {"09476", "09477", "09478"} == set(senders.FRENCH_CALLER_IDS)
+
+
+def test_every_key_of_a_call_is_told() -> None:
+    """What can be pressed for, and the key it ships with."""
+    told = " ".join(README.split())
+    assert [action for action, key in KEYS.items() if f"`{action}` ({key})" not in told] == []

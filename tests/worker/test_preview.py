@@ -130,6 +130,16 @@ def test_a_call_names_the_voice_that_speaks(pages: dict[tuple[str, str], Page], 
     assert "Polly.Remi-Neural in fr-FR" in Page(source(setup(copy.folder), "b2b")).texts[place]
 
 
+@pytest.mark.parametrize(("locale", "words"), [("fr_FR", "au plus tard le"), ("en_GB", "you will pay")])
+def test_a_call_is_shown_place_by_place(pages: dict[tuple[str, str], Page], locale: str, words: str) -> None:
+    """The greeting, the menu with its amount, the dates, and a date read back."""
+    greeting, menu, dates, promised = pages["b2b", locale].classes["asks"]["b2b-business", "call", "voice"]
+    assert "1234 euros 56" not in greeting
+    assert "1234 euros 56" in menu
+    assert all(f" {key}." in dates for key in "1239")
+    assert words in promised
+
+
 @pytest.mark.parametrize(("strategy", "kind"), [("b2b", "business"), ("b2c", "consumer"), ("public", "public")])
 def test_the_letter_is_shown_as_the_debtor_reads_it(
     shipped: Setup, pages: dict[tuple[str, str], Page], strategy: str, kind: str

@@ -192,16 +192,16 @@ def _moves(here: Here, digit: str, action: Action, scene: Scene) -> Turn:
             return Turn(("date",), Here("date", changes=here.changes + 1))
         case "change":
             return Turn(("unchanged", "goodbye"))
-    return Turn(_said(here.at), here)  # repeat: the same once more, from the same URL
+    return Turn(sentences(here.at), here)  # repeat: the same once more, from the same URL
 
 
 def _again(here: Here, most: int, first: tuple[str, ...]) -> Turn:
     """The place once more, until it was said often enough."""
     if here.again >= most:
         return Turn((*first, "unheard" if here.at == "greeting" else "goodbye"))
-    return Turn((*first, *_said(here.at)), replace(here, again=here.again + 1))
+    return Turn((*first, *sentences(here.at)), replace(here, again=here.again + 1))
 
 
-def _said(place: Place) -> tuple[str, ...]:
-    """The sentences of a place."""
+def sentences(place: Place) -> tuple[str, ...]:
+    """What is said at a place."""
     return {"menu": ("menu", "choices"), "promised": ("promised", "method")}.get(place, (place,))

@@ -21,7 +21,7 @@ from channels.twiml import neutral_twiml
 from worker.app import Setup
 from worker.dunning.strategy import Step, When
 from worker.preview.sheets import Chapter
-from worker.providers import voice_of
+from worker.providers import voice_for
 from worker.render import sms_segments
 
 TONES = ("courtesy", "courteous", "firm and polite", "firm", "formal")
@@ -31,6 +31,12 @@ VARIANTS = {
     "one": "one invoice",
     "several": "several invoices and a credit note",
     "promise": "one invoice, after a broken promise",
+}
+PLACES = {
+    "greeting": "To whoever picks up",
+    "menu": "Once the right person has pressed their key",
+    "date": "When they want to name a date",
+    "promised": "Once they have picked one",
 }
 _ORIGINS = {"due": "the due date", "previous": "the step before", "previous_deadline": "the last deadline"}
 
@@ -71,7 +77,8 @@ def _own(name: str) -> Markup:
 def spoken(setup: Setup, creditor: str, message: Message) -> Spoken:
     """The words of a call, read back from the document that the provider would be given."""
     provider = setup.config.providers_for(creditor, "voice")[0]
-    document = neutral_twiml(message.text, message.language, voice_of(setup.config, provider))
+    voice, language = voice_for(setup.config, creditor, provider, message.language)
+    document = neutral_twiml(message.text, language, voice)
     say = ET.fromstring(document).find("Say")  # noqa: S314
     assert say is not None  # noqa: S101  # a call says something
     return Spoken(say.text or "", say.get("voice", ""), say.get("language", ""))
@@ -121,7 +128,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"TONES": TONES, "KINDS": KINDS, "VARIANTS": VARIANTS}
+    environment.globals |= {"TONES": TONES, "KINDS": KINDS, "VARIANTS": VARIANTS, "PLACES": PLACES}
     environment.filters |= {
         "channel_name": CHANNELS.__getitem__,
         "date": _date,

@@ -7,6 +7,10 @@ from typing import Literal
 
 from channels.base import ConfigurationError, Message
 from worker.app import Setup
+from worker.call import scene_of, words
+from worker.dunning.answers import Answer
+from worker.dunning.call_menu import Place, sentences
+from worker.dunning.model import StepRun
 from worker.dunning.strategy import Step
 from worker.example import Example, example_of
 from worker.messages import NothingToSay, prepare, wording_of
@@ -22,12 +26,14 @@ class Sheet:
     """The words of a channel, and in which variants of the example they are these. `message` is None for a task.
 
     Of a task that holds the email's words, to be sent by hand, `letter` is that email's wording.
+    `call` is what a call says at each place, to whoever picks up.
     """
 
     variants: tuple[Variant, ...]
     wording: Wording
     message: Message | None
     letter: Wording | None
+    call: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,4 +138,13 @@ def _sheet(setup: Setup, step: Step, channel: str, variant: Variant, stage: Stag
     if run is None:
         raise NothingToSay
     prepared = prepare(setup, stage.case, run, channel, 1, stage.at, example=True)
-    return Sheet((variant,), prepared.wording, prepared.message, None)
+    call = _call(setup, stage, run) if channel == "voice" else ()
+    return Sheet((variant,), prepared.wording, prepared.message, None, call)
+
+
+def _call(setup: Setup, stage: Stage, run: StepRun) -> tuple[tuple[str, str], ...]:
+    """Each place of a call, the first day promised where a date is read back."""
+    days = scene_of(setup, stage.case, stage.at).days
+    said = Answer(kind="promise", source="call", ref="", on=days[0].on) if days else None
+    places: list[Place] = ["greeting", "menu", "date", "promised"] if days else ["greeting", "menu"]
+    return tuple((place, words(setup, stage.case, run, stage.at, sentences(place), said)) for place in places)
