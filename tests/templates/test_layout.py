@@ -3,9 +3,7 @@
 import base64
 import html
 import json
-import os
 import re
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser import find_browser
 from tests.worker.render_samples import (
     KINDS,
     LOCALES,
@@ -33,7 +32,6 @@ from worker.render import Wording, picture
 
 WIDTHS = (320, 800)
 COUNTS = (1, 2, 7)
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 #: Measures each page in a frame of each width, one after the other, and leaves the figures in the document.
 MEASURE = """
@@ -114,13 +112,8 @@ def shown(wording: Wording) -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> str:
-    """The browser's command. Without one these tests are skipped, or fail where RELANCE_REQUIRE_BROWSER=1 says so."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None and os.environ.get("RELANCE_REQUIRE_BROWSER") == "1":
-        pytest.fail(f"RELANCE_REQUIRE_BROWSER=1, and none of {', '.join(BROWSERS)} is on the PATH")
-    if found is None:
-        pytest.skip(f"none of {', '.join(BROWSERS)} is on the PATH to measure a page with")
-    return found
+    """The browser's command."""
+    return find_browser()
 
 
 @pytest.fixture(scope="module")
