@@ -75,7 +75,8 @@ def routes(config: Config, providers: Providers) -> list[str]:
 
 def without(environment: Environment, providers: Providers) -> list[str]:
     """A line per thing that is not set besides credentials, and what happens then. Nothing of a value is in it."""
-    return [*_servers(environment), *_calls(environment, providers), *_emails(environment, providers)]
+    calls, emails = _calls(environment, providers), _emails(environment, providers)
+    return [*_servers(environment), *calls, *emails, *_page(environment)]
 
 
 def _servers(environment: Environment) -> list[str]:
@@ -93,6 +94,20 @@ def _calls(environment: Environment, providers: Providers) -> list[str]:
     alone = "" if environment.public_url else "each speaks its message by itself; "
     missing = f"{' and '.join(lacks)} {'is' if len(lacks) == 1 else 'are'} not set"
     return [f"calls: {alone}{VOICE_DOOR} answers 404 [{missing}]"]
+
+
+def pages(environment: Environment) -> list[str]:
+    """Where messages lead debtors to, if they lead them anywhere."""
+    return (
+        [] if _page(environment) else [f"debtors' page: {environment.public_url}/r/..., and every message leads to it"]
+    )
+
+
+def _page(environment: Environment) -> list[str]:
+    lacks = [] if environment.public_url else ["PUBLIC_URL"]
+    lacks += [] if environment.secret_keys else ["RELANCE_SECRET_KEY"]
+    missing = f"{' and '.join(lacks)} {'is' if len(lacks) == 1 else 'are'} not set"
+    return [f"debtors' page: no message leads to one; /r and /u answer 404 [{missing}]"] if lacks else []
 
 
 def _emails(environment: Environment, providers: Providers) -> list[str]:

@@ -36,32 +36,41 @@ STORE = {"REDIS_URL": "redis://store", "BROKER_URL": "redis://queue"}
 DOOR = {"PUBLIC_URL": "https://relance.example", "TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "t"}
 DEAF = "a bounce or a complaint is not heard of; /webhooks/sendgrid/events answers 404"
 CLOSED = "/webhooks/twilio/voice answers 404"
+KEY = {"RELANCE_SECRET_KEY": "k" * 32}
+NO_PAGE = "debtors' page: no message leads to one; /r and /u answer 404"
 
 
 @pytest.mark.parametrize(
     ("environ", "says"),
     [
-        (STORE | DOOR, []),
-        (DOOR, ["store and queue: those of `relance up`, in var/ [REDIS_URL is not set]"]),
+        (STORE | DOOR | KEY, []),
+        (STORE | DOOR, [f"{NO_PAGE} [RELANCE_SECRET_KEY is not set]"]),
+        (DOOR | KEY, ["store and queue: those of `relance up`, in var/ [REDIS_URL is not set]"]),
         (
-            {"REDIS_URL": "redis://store"} | DOOR,
+            {"REDIS_URL": "redis://store"} | DOOR | KEY,
             ["queue: on the store's server, next database [BROKER_URL is not set]"],
         ),
         (
             STORE,
-            [f"calls: each speaks its message by itself; {CLOSED} [PUBLIC_URL and TWILIO_AUTH_TOKEN are not set]"],
+            [
+                f"calls: each speaks its message by itself; {CLOSED} [PUBLIC_URL and TWILIO_AUTH_TOKEN are not set]",
+                f"{NO_PAGE} [PUBLIC_URL and RELANCE_SECRET_KEY are not set]",
+            ],
         ),
         (
-            STORE | DOOR | {"PUBLIC_URL": ""},
-            [f"calls: each speaks its message by itself; {CLOSED} [PUBLIC_URL is not set]"],
+            STORE | DOOR | KEY | {"PUBLIC_URL": ""},
+            [
+                f"calls: each speaks its message by itself; {CLOSED} [PUBLIC_URL is not set]",
+                f"{NO_PAGE} [PUBLIC_URL is not set]",
+            ],
         ),
         (
-            STORE | {"PUBLIC_URL": DOOR["PUBLIC_URL"]},
+            STORE | KEY | {"PUBLIC_URL": DOOR["PUBLIC_URL"]},
             [f"calls: {CLOSED} [TWILIO_AUTH_TOKEN is not set]"],
         ),
-        (STORE | DOOR | SENDGRID | {"SENDGRID_WEBHOOK_PUBLIC_KEY": "key"}, []),
+        (STORE | DOOR | KEY | SENDGRID | {"SENDGRID_WEBHOOK_PUBLIC_KEY": "key"}, []),
         (
-            STORE | DOOR | SENDGRID,
+            STORE | DOOR | KEY | SENDGRID,
             [f"emails: {DEAF} [SENDGRID_WEBHOOK_PUBLIC_KEY is not set]"],
         ),
     ],

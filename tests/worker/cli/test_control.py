@@ -51,7 +51,19 @@ def test_the_shipped_configuration_is_right(relance: Relance) -> None:
     assert "store and queue: those of `relance up`, in var/ [REDIS_URL is not set]" in text
     assert "calls: each speaks its message by itself; /webhooks/twilio/voice answers 404 [PUBLIC_URL and " in text
     assert text.endswith("0 problems in the wording\n")
-    assert len(relance.json("check", **NOWHERE)["without"]) == 2
+    assert len(relance.json("check", **NOWHERE)["without"]) == 3
+
+
+def test_it_says_whether_messages_lead_to_a_page(relance: Relance) -> None:
+    """And what is missing if they do not; the key is never shown."""
+    public, key = {"PUBLIC_URL": "https://relance.example"}, {"RELANCE_SECRET_KEY": "k" * 32}
+    off = "debtors' page: no message leads to one; /r and /u answer 404"
+    assert f"{off} [PUBLIC_URL and RELANCE_SECRET_KEY are not set]\n" in relance.says("check", **NOWHERE)
+    assert f"{off} [RELANCE_SECRET_KEY is not set]\n" in relance.says("check", **NOWHERE, **public)
+    assert f"{off} [PUBLIC_URL is not set]\n" in relance.says("check", **NOWHERE, **key)
+    text = relance.says("check", **NOWHERE, **public, **key)
+    assert "debtors' page: https://relance.example/r/..., and every message leads to it\n" in text
+    assert "kkkk" not in text
 
 
 def test_a_channel_whose_credentials_are_set_uses_its_provider(relance: Relance) -> None:
