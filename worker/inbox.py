@@ -14,11 +14,14 @@ from typing import Any, cast
 import dramatiq
 
 from channels.base import Receipt, Reply
+from channels.mail_in import Unreadable
 from worker.app import App
 from worker.queues import INBOUND
 
 #: How long what a person wrote waits to be worked on, and is kept after that.
 KEPT = timedelta(days=30)
+#: Bytes that are kept of a mail that could not be read.
+LONGEST_ASIDE = 1_000_000
 
 
 def hand_in_receipt(app: App, receipt: Receipt) -> None:
@@ -40,10 +43,23 @@ def hand_in_reply(app: App, reply: Reply) -> None:
 
     Half a character, which a mail may claim to hold, is kept as a question mark.
     """
-    name = blake2b(f"{reply.channel}|{reply.id}".encode("utf-8", "replace"), digest_size=10).hexdigest()
+    name = blake2b(f"{reply.channel}|{reply.to}|{reply.id}".encode("utf-8", "replace"), digest_size=10).hexdigest()
     text = json.dumps(asdict(reply), ensure_ascii=False).encode("utf-8", "replace")
     app.client.set(_key(name), text, ex=KEPT)
     app.broker.enqueue(_message(reply=name))
+
+
+def hand_in_mail(app: App, found: Reply | Receipt | None) -> None:
+    """What was read of a mail; nothing is fine too. Raises redis errors. May be repeated."""
+    if isinstance(found, Reply):
+        hand_in_reply(app, found)
+    elif found:
+        hand_in_receipt(app, found)
+
+
+def set_aside_mail(app: App, raw: bytes, why: Unreadable) -> None:
+    """Keep what could not be read, for a person: somebody may have written it. Raises redis errors."""
+    app.broker.rejected.add(raw[:LONGEST_ASIDE], str(why), INBOUND)
 
 
 def read_receipt(fields: dict[str, Any]) -> Receipt:

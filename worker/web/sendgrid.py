@@ -6,15 +6,16 @@ import json
 from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from channels.base import Receipt, Reply
-from channels.mail_in import Unreadable, read_inbound_parse
+from channels.mail_in import Unreadable
 from channels.sendgrid_events import event_receipt
+from channels.sendgrid_inbound import read_inbound_parse
 from worker.app import App
-from worker.inbox import hand_in_receipt, hand_in_receipts, hand_in_reply
+from worker.inbox import hand_in_mail, hand_in_receipts, set_aside_mail
 from worker.web.gates import Refused, SendgridGate, body_of, door, forged, odd
 
-#: Bytes of a batch of events, and of an email with its attachments (SendGrid's own limit).
-LONGEST_BATCH, LONGEST_MAIL = 5_000_000, 30_000_000
+#: Bytes of a batch of events, and of an email with its attachments: SendGrid's own limit is 30 MB, and the form comes
+#: on top; what is turned away here is lost.
+LONGEST_BATCH, LONGEST_MAIL = 5_000_000, 32_000_000
 _EVENTS, _INBOUND = "sendgrid/events", "sendgrid/inbound"
 
 
@@ -48,16 +49,14 @@ def _admit(secret: str, given: str) -> None:
 
 
 def _take_mail(app: App, body: bytes, content_type: str) -> Response:
-    """204, also for what is neither an answer nor about a message of ours; 400 for what is no mail."""
+    """204, also for what is no mail: it would come again for days as it is. It is kept, for a person."""
     try:
         found = read_inbound_parse(body, content_type)
-    except Unreadable:
+    except Unreadable as why:
+        set_aside_mail(app, body, why)
         odd(_INBOUND)
-        raise Refused(400) from None
-    if isinstance(found, Receipt):
-        hand_in_receipt(app, found)
-    elif isinstance(found, Reply):
-        hand_in_reply(app, found)
+    else:
+        hand_in_mail(app, found)
     return Response(status_code=204)
 
 
