@@ -18,6 +18,7 @@ from tests.browser import find_browser
 from tests.worker.render_samples import (
     KINDS,
     LOCALES,
+    PAGE,
     TONES,
     Contact,
     Creditor,
@@ -75,7 +76,9 @@ def samples() -> Iterator[tuple[str, Wording]]:
     """Every notice in every language to every kind of debtor, of 1, 2 and 7 invoices, and of the hardest to set."""
     for notice, locale, kind in product(TONES, LOCALES, KINDS):
         for count in COUNTS:
-            yield f"{notice} {locale} {kind} {count}", render(notice, of=case(kind, locale), lines=invoices(count))
+            page = PAGE if count > 1 else ""
+            wording = render(notice, of=case(kind, locale), lines=invoices(count), page_url=page)
+            yield f"{notice} {locale} {kind} {count}", wording
         yield f"{notice} {locale} {kind} hard", hard(notice, locale, kind)
 
 
@@ -99,7 +102,7 @@ def hard(notice: str, locale: str, kind: DebtorKind) -> Wording:
         contact=Contact(name="Service" + "Comptabilité" * 5, email=f"{'compta' * 10}@{'atelier' * 8}.example"),
     )
     debtor = case(kind, locale, name="Wolfeschlegelsteinhausenbergerdorff" * 2)
-    return render(notice, of=debtor, lines=[*lines, credit_note()], creditor=creditor, firmer=True)
+    return render(notice, of=debtor, lines=[*lines, credit_note()], creditor=creditor, firmer=True, page_url=PAGE * 3)
 
 
 def shown(wording: Wording) -> str:

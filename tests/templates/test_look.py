@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tests.worker.render_samples import LOCALES, TONES, case, credit_note, invoice, invoices, render
+from tests.worker.render_samples import LOCALES, PAGE, TONES, case, credit_note, invoice, invoices, render
 
 VOID = {"meta", "br", "img"}
 #: Least contrast of text (WCAG 2.2, 1.4.3).
@@ -100,7 +100,7 @@ def pages() -> list[Page]:
     lines = [invoice(1, document_url="https://files.example.com/1", stated=300), *invoices(2)[1:], credit_note()]
     shared = [invoice(payment_url="https://pay.example.com/1")]
     return [
-        Page(render(notice, of=case("consumer", locale), lines=listed).html)
+        Page(render(notice, of=case("consumer", locale), lines=listed, page_url=PAGE).html)
         for notice in TONES
         for locale in LOCALES
         for listed in (lines, shared)

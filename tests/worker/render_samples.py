@@ -30,6 +30,8 @@ DUE = date(2026, 4, 1)
 TODAY = date(2026, 4, 16)
 DEADLINE = date(2026, 4, 24)
 REFERENCE = "K7Q2MX"
+#: As long as one is, behind an address of 36 letters.
+PAGE = "https://relance.example-company.com/r/demo-3ggwkv3whbh6z5df.eaaajabcd.xmgg6ifxrdj5d"
 EARLIER = ((date(2026, 4, 2), "email"), (date(2026, 4, 7), "sms"), (date(2026, 4, 10), "voice"))
 
 
@@ -117,6 +119,7 @@ def render(
     earlier: Sequence[tuple[date, str]] = EARLIER,
     said: Sequence[Answer] = (),
     page_url: str = "",
+    can_reply: bool = False,
 ) -> Wording:
     """What that notice says on that channel: to a business, of one invoice, unless told otherwise."""
     return wordings.render(
@@ -132,6 +135,7 @@ def render(
         earlier=earlier,
         said=said,
         page_url=page_url,
+        can_reply=can_reply,
     )
 
 

@@ -73,15 +73,29 @@ def sent(of: Setup, strategy: str, locale: str) -> Iterator[tuple[Place, Wording
         for channel in channels:
             place = (f"{strategy}-{example.kind}", step.name, channel)
             if channel == "task":
-                yield place, wording_of(of, stage.case, step, stage.anchor, channel, stage.at), None
+                yield place, wording_of(of, stage.case, step, stage.anchor, channel, stage.at, example=True), None
             else:
-                prepared = prepare(of, stage.case, run, channel, 1, stage.at)
+                prepared = prepare(of, stage.case, run, channel, 1, stage.at, example=True)
                 yield place, prepared.wording, prepared.message
 
 
 def blank(text: str) -> str:
     """Without what a browser makes of line ends."""
     return " ".join(text.split())
+
+
+# ---- what leads to the debtor's page
+
+
+def test_links_to_a_debtors_page_lead_nowhere(copy: Copy) -> None:
+    """It reads as it will, but nobody can press a link of the example into a case; without links nothing is said."""
+    links = {"PUBLIC_URL": "https://relance.example", "RELANCE_SECRET_KEY": "k" * 32}
+    for environ, count in ((links, 1), ({}, 0)):
+        setup = Setup({"RELANCE_CONFIG": str(copy.folder), **environ})
+        found = page(setup, chapters(setup, ["b2b"], DUE))
+        assert (found.count("https://example.com/r/EXAMPLE") > 0) == bool(count)
+        assert "relance.example/r/" not in found
+        assert "Payer, répondre ou poser une question" in found or not count
 
 
 # ---- everything is on it

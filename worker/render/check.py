@@ -27,10 +27,10 @@ _SAID: dict[AnswerKind, Answer] = {
     kind: Answer(kind=kind, source="call", ref=kind, on=_TODAY, method="transfer") for kind in SAID_BY_KEYS
 }
 
-Choice = Literal["full", "links", "bare"]
+Choice = Literal["full", "links", "page", "bare"]
 
 #: How many invoices, with how much of what is optional.
-_SIZES: tuple[tuple[int, Choice], ...] = ((1, "full"), (1, "bare"), (2, "links"), (7, "full"))
+_SIZES: tuple[tuple[int, Choice], ...] = ((1, "full"), (1, "page"), (1, "bare"), (2, "links"), (7, "full"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,10 +150,12 @@ def _faults(sample: _Sample, wording: Wording) -> Iterator[str]:
             yield f"takes more than {MAX_SEGMENTS} segments"
         elif _bears_link(sample) and not _has_room(wording.text, _link(1)):
             yield f"has no room for a payment link of {len(_link(1))} characters"
+        elif sample.choice == "page" and _PAGE not in wording.text:
+            yield f"does not lead to the debtor's page, or has no room for a link of {len(_PAGE)} characters"
 
 
 def _bears_link(sample: _Sample) -> bool:
-    return sample.notice not in errands.CHANNELS and sample.count == 1 and sample.choice != "bare"
+    return sample.notice not in errands.CHANNELS and sample.count == 1 and sample.choice in ("full", "links")
 
 
 def _said(sample: _Sample) -> list[Answer]:
@@ -185,7 +187,7 @@ def _render(wordings: Wordings, sample: _Sample) -> Wording:
         firmer=full,
         reference=_REFERENCE,
         said=_said(sample),
-        page_url=_PAGE if full and sample.notice in errands.CHANNELS else "",
+        page_url=_PAGE if sample.choice == "page" or (full and sample.notice in errands.CHANNELS) else "",
         earlier=[(_DUE + timedelta(days=day), channel) for day, channel in ((1, "email"), (5, "sms"))] if full else (),
     )
 

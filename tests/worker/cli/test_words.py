@@ -134,6 +134,16 @@ def test_a_call_is_asked_for_and_says_it_is_a_test(
     assert call["text"].startswith("This is a test: you owe nothing, and there is nothing to do. Hello.")
 
 
+def test_its_links_lead_nowhere(relance: Relance, sandbox: Sandbox, accounts: dict[str, Any]) -> None:
+    """Not to the page of a case, nor to an unsubscribe that would be somebody's."""
+    links = {"PUBLIC_URL": "https://relance.example", "RELANCE_SECRET_KEY": "k" * 32}
+    relance.says("send-test", "b2b", "sms_reminder", "--to", MINE, **accounts, **links)
+    relance.says("send-test", "b2b", "first_reminder", "--to", "me@example.com", **accounts, **links)
+    for sent in sandbox.accepted():
+        assert "https://example.com/r/EXAMPLE" in sent["text"]
+        assert "relance.example" not in str(sent)
+
+
 def test_its_dates_are_about_today(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step of a month after the due date is sent as if that had been a month ago, not dated a month ahead."""
     monkeypatch.chdir(tmp_path)
