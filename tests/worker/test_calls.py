@@ -15,9 +15,11 @@ from datetime import date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import urldefrag
+from urllib.parse import urldefrag, urlencode
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from twilio.request_validator import RequestValidator
 
 from channels.sandbox import Reaction, Sandbox
@@ -234,6 +236,24 @@ def test_a_promise_that_is_broken(line: Line, keys: tuple[str, ...], day: date, 
     assert "HoldLapsed" in line.rig.kinds(case)
 
 
+def test_a_promise_in_english(line: Line) -> None:
+    """Asked for, read back and confirmed in the debtor's language, by a voice that speaks it; broken, all the same."""
+    case = line.call("1", "3", "1", "2", locale="en_GB")
+    heard = line.heard()
+    say = conforms(line.post(case).body).find(".//Say")
+    assert say is not None
+    assert (say.get("voice"), say.get("language")) == ("Polly.Amy-Neural", "en-GB")
+    assert "1200 euros 50" in heard[1]
+    assert "by Tuesday, 7 April 2026" in heard[3]
+    assert "by card" in heard[4]
+    (email,) = outbox(Path())
+    assert "You will pay by Tuesday, 7 April 2026." in email["text"]
+    assert line.on(case, date(2026, 4, 9)) == {"voice": 1, "email": 1}
+    assert line.on(case, date(2026, 4, 10)) == {"voice": 1, "email": 1, "sms": 1}
+    (last,) = [entry["text"] for entry in line.sandbox.accepted() if entry["channel"] == "sms"]
+    assert "the agreed date has passed" in last
+
+
 def test_a_promise_that_is_kept(line: Line) -> None:
     """Paid in time: nothing more is sent, and upstream reads that it was kept."""
     case = line.call("1", "3", "2", "1")
@@ -429,6 +449,27 @@ def test_a_key_that_was_not_signed_does_nothing(ringing: tuple[Line, Case]) -> N
     assert line.doors.kept() == before
 
 
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    query=st.dictionaries(st.sampled_from(["at", "again", "changes", "x"]), st.text(max_size=20), max_size=4),
+    form=st.dictionaries(st.sampled_from(["Digits", "CallSid", "AnsweredBy", "x"]), st.text(max_size=40), min_size=1),
+    signed=st.booleans(),
+)
+def test_no_request_is_too_odd(
+    ringing: tuple[Line, Case], query: dict[str, str], form: dict[str, str], signed: bool
+) -> None:
+    """Whatever is posted, to the first door or to the keys': a document or 403, and nothing changes."""
+    line, case = ringing
+    before, nowhere = line.rig.kinds(case), {**query, "at": f"?{query.get('at', '')}"}
+    for path in (f"/key?{urlencode(nowhere)}", f"?{urlencode({**query, 'x': ''})}"):
+        at = f"/webhooks/twilio/voice/{case.id}.1{path}"
+        reply = line.doors.twilio(at, form, token=TOKEN if signed else "guessed", public=line.public)
+        assert reply.status == (200 if signed else 403)
+        if signed:
+            conforms(reply.body)
+    assert line.rig.kinds(case) == before
+
+
 # ---- recorders
 
 
@@ -493,6 +534,10 @@ def test_a_busy_line_is_called_again_at_another_hour_and_then_written_to(line: L
         assert line.left() == {"voice": calls}
         hours.append(line.rig.app.clock.now().astimezone(PARIS))
         line.hear(calls)
+        superseded = line.doors.twilio(
+            f"/webhooks/twilio/voice/{case.id}.{calls - 1}", {"CallSid": CA}, public=line.public
+        )
+        assert hangs_up(superseded.body)
     line.rig.settle(case)
     assert all(later - before > timedelta(hours=2) for before, later in pairwise(hours))
     assert all(9 <= at.hour < 18 and at.hour not in (12, 13) for at in hours)
