@@ -25,6 +25,8 @@ from worker.taking import calendar_of
 
 #: Who a provider takes for a recorder that may be spoken to now, and for one that may not.
 SPEAK_TO, SILENT_FOR = ("machine_end_beep", "machine_end_silence", "machine_end_other"), ("machine_start", "fax")
+#: Holds that speak of the step after the call: a call that is a ladder's last step is not silenced by its end.
+WAITS = FOUND_BY_RULES - {"below_minimum"}
 #: How long an id of the provider's may be.
 _LONGEST = 64
 
@@ -63,11 +65,10 @@ class Call:
         return begun and chased and not self.case.ended and not self._held()
 
     def _held(self) -> bool:
-        """Is the case held, by more than what was said in this call and what the rules make of that?"""
+        """Is the case held, by more than what was said in this call, and the wait for what comes after it?"""
         spoken = self.spoken
-        own = {effect.hold for kind, effect in EFFECTS.items() if kind in spoken}
-        own |= FOUND_BY_RULES if spoken else set()
-        return any(hold.invoice is None and hold.reason not in own for hold in self.case.holds)
+        harmless = {effect.hold for kind, effect in EFFECTS.items() if kind in spoken} | WAITS
+        return any(hold.invoice is None and hold.reason not in harmless for hold in self.case.holds)
 
 
 def opened(app: App, attempt: str, answered_by: str, sid: str) -> Script:

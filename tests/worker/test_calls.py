@@ -517,6 +517,18 @@ def test_a_recorder_can_be_hung_up_on(open_line: Open) -> None:
     assert line.on(case, SMS_STEP) == {"voice": 1, "sms": 1}
 
 
+@pytest.mark.parametrize("keys", [(), ("1", "2")])
+def test_the_wait_for_what_comes_after_does_not_silence_a_call(open_line: Open, keys: tuple[str, ...]) -> None:
+    """A case that takes its next step when its next job comes is held the moment the phone rings."""
+    line = open_line(lambda copy: copy.edit(B2B, "driven_by: ladder", "driven_by: jobs"))
+    line.sandbox.react(Reaction("voice", answer="busy", receipts=()))
+    case = line.rig.open(debtor__phone=PHONE)
+    line.rig.settle(case)
+    assert [hold.reason for hold in line.rig.case(case.id).holds] == ["no_job"]
+    documents = line.press(case, *keys)
+    assert all(words(document) for document in documents)
+
+
 # ---- calls in vain
 
 

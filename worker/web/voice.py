@@ -24,7 +24,6 @@ from worker.web.gates import TwilioGate, door
 _log = structlog.get_logger("relance.web")
 _NAME, _XML = "twilio/voice", "text/xml"
 _SMALL = re.compile(r"[0-9]")
-_DIGIT = re.compile(r"[0-9*#]?")
 
 
 def router(app: App) -> APIRouter:
@@ -41,7 +40,7 @@ def router(app: App) -> APIRouter:
     @door
     async def pressed(request: Request) -> Response:
         form, attempt = await gate.form(request, _NAME), request.path_params["attempt"]
-        query, digit, sid = dict(request.query_params), _digit(form), form.get("CallSid", "")
+        query, digit, sid = dict(request.query_params), form.get("Digits", ""), form.get("CallSid", "")
         return await run_in_threadpool(_document, app, attempt, lambda: key(app, attempt, _here(query), digit, sid))
 
     doors.add_route(VOICE_DOOR + "/{attempt}", voice, ["POST"])
@@ -79,9 +78,3 @@ def _here(query: Mapping[str, str]) -> Here:
     except ValueError:
         pass
     raise NotNow
-
-
-def _digit(form: Mapping[str, str]) -> str:
-    """The key; what is none, or more than one, is no key of ours."""
-    digits = form.get("Digits", "")
-    return digits if _DIGIT.fullmatch(digits) else "#"
