@@ -55,8 +55,10 @@ def spoil(path: Path, old: str, new: str) -> int:
             "fr/_common/words.txt",
             "{% macro sms_page(does) %}",
             "{% macro sms_page(does) %}STOP{% endmacro %}{% macro sms_unused(does) %}",
-            "templates: nudge by sms in fr_FR: "
-            "does not lead to the debtor's page, or has no room for a link of 75 characters",
+            (
+                "templates: nudge by sms in fr_FR: "
+                "does not lead to the debtor's page, or has no room for a link of 75 characters"
+            ),
         ),
         (
             "fr/nudge/sms.txt",
