@@ -172,6 +172,15 @@ def test_a_store_that_is_away_is_said_kindly(tmp_path: Path, make_app: MakeApp) 
     assert "Nous revenons tout de suite" in answer.body.decode()
 
 
+def test_words_that_cannot_be_made_are_no_error_page(visitor: Visitor) -> None:
+    """A strategy that left the configuration: come back later, and no trace of what is wrong."""
+    object.__setattr__(visitor.app.config, "strategies", {})
+    page = visitor.open()
+    assert page.status == 503
+    assert "Traceback" not in page.source
+    assert NUMBER not in page.source
+
+
 def test_who_asks_too_often_is_asked_to_wait(visitor: Visitor) -> None:
     """Of one link: thirty at once, then not before some seconds have passed; another link is not meant."""
     seen = [visitor.open().status for _ in range(31)]

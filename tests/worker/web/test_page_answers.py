@@ -207,12 +207,14 @@ def test_what_is_said_of_one_invoice_holds_that_one(make_app: MakeApp) -> None:
 
 def test_what_was_said_is_told_back(visitor: Visitor) -> None:
     """By whichever way, with its day; the newest first; a link that thanks for what was not said thanks for nothing."""
-    assert "Ce que vous nous avez dit" not in visitor.open(done="promise").text
-    assert "Merci, c’est noté" not in visitor.open(done="promise").text
+    page = visitor.open(done="promise")
+    assert page.status == 200
+    assert "Ce que vous nous avez dit" not in page.text
+    assert "Merci, c’est noté" not in page.text
     accepted(visitor, "method", {"method": "transfer"})
-    page = accepted(visitor, "promise", {"on": "2026-04-15", "method": "card"}).replace("\u00a0", " ")
-    assert "Le 1er avril 2026 : vous paierez le mercredi 15 avril 2026 par carte." in page
-    assert page.index("15 avril") < page.index("par virement.")
+    text = accepted(visitor, "promise", {"on": "2026-04-15", "method": "card"}).replace("\u00a0", " ")
+    assert "Le 1er avril 2026 : vous paierez le mercredi 15 avril 2026 par carte." in text
+    assert text.index("15 avril") < text.index("par virement.")
 
 
 # ---- the form

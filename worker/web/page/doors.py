@@ -25,6 +25,7 @@ from worker.dunning.effects import Limits, NotAcceptable, limits
 from worker.dunning.model import Case
 from worker.links import BadToken, Grant, Links
 from worker.logs import place_of
+from worker.render import WordingError
 from worker.store import AWAY
 from worker.web.gates import Refused, body_of
 from worker.web.page.form import FIELD_OF, Mistakes, NotAForm, read, sort
@@ -133,12 +134,20 @@ class _Page:
             self._keep_pace(sent.token, client)
             return door(links, sent)
         except _Stop as stop:
-            return self._screens.note(stop.status, stop.note, sent.language, stop.case, wait=stop.wait)
+            return self._note(sent, stop)
         except AWAY as error:
             _log.warning("store.away", error=type(error).__name__)
         except Exception as error:  # a debtor is not shown an error of ours
             _log.error("door.failed", door="page", place=place_of(error), error=type(error).__name__)
-        return self._screens.note(503, "away", sent.language)
+        return self._note(sent, _Stop(503, "away"))
+
+    def _note(self, sent: Sent, stop: _Stop) -> Response:
+        """Without words even for that, at least its status."""
+        try:
+            return self._screens.note(stop.status, stop.note, sent.language, stop.case, wait=stop.wait)
+        except WordingError as error:
+            _log.error("door.failed", door="page", place=str(error), error=type(error).__name__)
+            return Response(status_code=stop.status)
 
     def _keep_pace(self, token: str, client: str) -> None:
         now = time.monotonic()
