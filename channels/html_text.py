@@ -10,7 +10,6 @@ from html import unescape
 #: Characters of a document, and of one tag, that are looked at; and how deep elements may be in elements.
 LOOKED_AT, LONGEST_TAG, DEEPEST = 500_000, 2_000, 200
 
-
 _TAG = re.compile(r"(/?)([a-zA-Z][a-zA-Z0-9]*)")
 _ATTRIBUTES = re.compile(r"""\b(class|id|style)\s*=\s*("[^"]*"|'[^']*'|[^\s"'>]+)""", re.I)
 _BLOCKS = {
@@ -23,7 +22,7 @@ _VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "me
 #: What programs call the element around what they quote, or around the line above it.
 _QUOTES = ("gmail_attr", "moz-cite-prefix", "protonmail_quote", "yahoo_quoted", "zmail_extra")
 #: What programs put between an answer and the mail below it: all that follows is quoted.
-_DIVIDER_IDS = ("divrplyfwdmsg", "appendonsend", "zwchr", "mail-editor-reference-message-container", "reply-intro")
+_DIVIDER_IDS = ("divrplyfwdmsg", "appendonsend", "zwchr", "mail-editor-reference-message-container")
 _OUTLOOK = re.compile(r"border:\s*none;\s*border-top:\s*solid #(?:[eb]1[eb]1[eb]1|b5c4df)", re.I)
 
 

@@ -30,7 +30,7 @@ _RECIPIENTS = ("to", "cc", "delivered-to", "x-original-to", "envelope-to")
 #: What a mail has, at least one of them.
 _ANY = frozenset(("from", "to", "subject", "date", "message-id", "received"))
 _PRECEDENCE = frozenset(("bulk", "auto_reply", "junk", "list"))
-_MACHINES = ("x-autoreply", "x-autorespond", "x-autoresponder", "x-failed-recipients")
+_MACHINES = ("x-autoreply", "x-autorespond", "x-autoresponder", "x-auto-reply")
 #: How programs that say nothing in headers begin the subject of what they write by themselves.
 _SUBJECTS = re.compile(
     r"(?:out of (?:the )?office|automatic reply|auto(?:matic)?[- ]?(?:reply|response)|réponse automatique|"
@@ -60,7 +60,7 @@ def read_mail(raw: bytes, *, recipients: Sequence[str] = ()) -> Reply | Receipt 
     if not headers.keys() & _ANY:
         raise Unreadable("no mail: it has none of the headers that a mail has")
     single = {name: values[0] for name, values in headers.items()}
-    if not flat and is_report(mail, single):
+    if is_report(mail, single):
         return read_report(mail, single, raw)
     text = clean(decode(raw.partition(b"\n\r\n" if b"\r\n\r\n" in raw else b"\n\n")[2], "")) if flat else text_of(mail)
     return reply(headers, text, recipients, raw)
@@ -100,9 +100,7 @@ def is_automatic(headers: Mapping[str, str]) -> bool:
         or headers.get("precedence", "").strip().lower() in _PRECEDENCE
         or any(headers.get(name, "no").strip().lower() not in ("no", "") for name in _MACHINES)
         or headers.get("return-path", "").strip() == "<>"
-        or next(_addresses([headers.get("from", "")]), "").lower().startswith("mailer-daemon@")
         or _SUBJECTS.match(header_text(headers.get("subject", ""))) is not None
-        or headers.get("content-type", "").strip().lower().startswith("multipart/report")
     )
 
 

@@ -12,6 +12,7 @@ from email.message import Message
 from email.utils import parseaddr, parsedate_to_datetime
 
 from channels.base import Receipt, ReceiptWhat
+from channels.mail_text import content
 
 #: What an enhanced status of a failure (RFC 3463) means, the longest that fits; of what is not here nobody knows, and
 #: it is `soft`, which may pass. Only what blames the mailbox or its domain is `hard`, since nothing goes there again.
@@ -95,12 +96,8 @@ def read_report(mail: "Message[str, str]", headers: Mapping[str, str], raw: byte
     for part in _parts(mail):
         kind = part.get_content_type()
         if kind in _REPORTS:
-            blocks = _blocks(part)
-            return (
-                _complaint(attempt, blocks, sent)
-                if kind == "message/feedback-report"
-                else _notified(attempt, blocks, sent)
-            )
+            read = _complaint if kind == "message/feedback-report" else _notified
+            return read(attempt, _blocks(part), sent)
     if "disposition-notification" in headers.get("content-type", "").lower():
         return None  # it was read, or not; that says nothing
     return told_in_words(headers, raw)
@@ -135,7 +132,7 @@ def _attempt(mail: "Message[str, str]", raw: bytes) -> str:
         for inside in _inside(part):
             if found := _NAME.fullmatch(str(inside.get("X-Relance-Attempt", "")).strip()):
                 return found[0]
-    for data in [*(_decoded(part) for part in _parts(mail)), raw]:
+    for data in [*(content(part)[:SEARCHED] for part in _parts(mail)), raw]:
         if line := _ATTEMPT.search(data):
             return line[1].decode()
     return ""
@@ -146,11 +143,6 @@ def _inside(part: "Message[str, str]") -> list["Message[str, str]"]:
     inside = part.get_payload()
     found = inside[: MOST_RECIPIENTS + 1] if isinstance(inside, list) else []
     return [each for each in found if isinstance(each, Message)]
-
-
-def _decoded(part: "Message[str, str]") -> bytes:
-    found = None if part.is_multipart() else part.get_payload(decode=True)
-    return found[:SEARCHED] if isinstance(found, bytes) else b""
 
 
 def _blocks(part: "Message[str, str]") -> list[dict[str, str]]:

@@ -6,6 +6,7 @@ Quoted lines begin with "> ", in HTML too, so that whoever reads on can tell the
 import codecs
 import re
 from collections.abc import Callable, Iterable
+from email.errors import MessageError
 from email.header import decode_header
 from email.message import Message
 
@@ -60,7 +61,7 @@ def header_text(value: str) -> str:
     """A header as it is read: encoded words decoded, in one line."""
     try:
         words = decode_header(value[:LONGEST_HEADER])
-    except ValueError:  # its base64 is broken; HeaderParseError is one
+    except (ValueError, MessageError):  # its base64 is broken
         words = [(value[:LONGEST_HEADER], None)]
     whole = "".join(_word(word, charset) for word, charset in words)
     return " ".join(clean(whole, LONGEST_HEADER).split())
@@ -91,7 +92,7 @@ def _text(part: "Message[str, str]", depth: int) -> str:
         kind = "text/plain"
     if kind not in _READERS or part.get_filename() or part.get_content_disposition() == "attachment":
         return ""
-    return _READERS[kind](decode(_bytes(part), part.get_content_charset() or ""))
+    return _READERS[kind](decode(content(part), part.get_content_charset() or ""))
 
 
 def _is_plain(part: "Message[str, str]") -> bool:
@@ -107,13 +108,21 @@ def _joined(texts: Iterable[str]) -> str:
     return "\n".join(found)
 
 
-def _bytes(part: "Message[str, str]") -> bytes:
-    """Decoded from its transfer encoding; as they are where that is broken."""
+def content(part: "Message[str, str]") -> bytes:
+    """What a part holds, decoded from its transfer encoding; nothing of one that has parts."""
     try:
         found = part.get_payload(decode=True)
     except (ValueError, LookupError):
         found = None
-    return found[:LONGEST_PART] if isinstance(found, bytes) else b""
+    data = found if isinstance(found, bytes) else b""
+    return cut(data, LONGEST_PART)
+
+
+def cut(data: bytes, most: int) -> bytes:
+    """So many bytes, or up to three less: half a character would make all of it look like another charset."""
+    if len(data) <= most:
+        return data
+    return data[: next((at for at in range(most, most - 4, -1) if not 0x80 <= data[at] < 0xC0), most)]
 
 
 _READERS: dict[str, Callable[[str], str]] = {"text/plain": str, "text/html": html_text}

@@ -12,7 +12,7 @@ from channels.base import Receipt, Reply
 from channels.html_text import html_text
 from channels.mail_in import Unreadable, headers_of, read_mail, reply
 from channels.mail_report import is_bounce, told_in_words
-from channels.mail_text import clean, decode
+from channels.mail_text import clean, cut, decode
 
 #: Bytes of a field that are read (`email` is a whole mail), and parts of a form.
 LONGEST_FIELD, MOST_FIELDS = 2_000_000, 1_000
@@ -65,7 +65,7 @@ def _form(body: bytes, content_type: str) -> tuple[dict[str, bytes], bytes]:
         elif isinstance(part, Field):
             name = (part.field_name or b"").decode("ascii", "replace")
             if name in _FIELDS and part.value:
-                found.setdefault(name, part.value if name == "email" else part.value[:LONGEST_FIELD])
+                found.setdefault(name, part.value if name == "email" else cut(part.value, LONGEST_FIELD))
 
     try:
         kind, options = parse_options_header(content_type[:1000])

@@ -14,7 +14,6 @@ from typing import Any, cast
 import dramatiq
 
 from channels.base import Receipt, Reply
-from channels.mail_in import Unreadable
 from worker.app import App
 from worker.queues import INBOUND
 
@@ -57,9 +56,9 @@ def hand_in_mail(app: App, found: Reply | Receipt | None) -> None:
         hand_in_receipt(app, found)
 
 
-def set_aside_mail(app: App, raw: bytes, why: Unreadable) -> None:
-    """Keep what could not be read, for a person: somebody may have written it. Raises redis errors."""
-    app.broker.rejected.add(raw[:LONGEST_ASIDE], str(why), INBOUND)
+def set_aside_mail(app: App, raw: bytes, why: str) -> None:
+    """Keep what could not be read, for a person: somebody may have written it. `why` is logged. Raises redis errors."""
+    app.broker.rejected.add(raw[:LONGEST_ASIDE], why, INBOUND)
 
 
 def read_receipt(fields: dict[str, Any]) -> Receipt:

@@ -109,6 +109,10 @@ APPLE = of_html(
     '<div dir="ltr"><br><blockquote type="cite">Le 6 avr. 2026, Atelier Demo a écrit :<br><br></blockquote></div>'
     '<blockquote type="cite"><div>Sauf erreur</div></blockquote></body></html>'
 )
+ROUNDCUBE = of_html(
+    '<html><body><p id="reply-intro"></p><blockquote type="cite"><div class="pre">Sauf erreur</div></blockquote>'
+    "<p>Below the quote.</p></body></html>"
+)
 THUNDERBIRD = of_html(
     '<html><body><p>We dispute this invoice.</p><div class="moz-cite-prefix">On 4/6/26 10:02, Atelier Demo wrote:<br>'
     '</div><blockquote type="cite" cite="mid:x@y.test"><p>Unless we are mistaken</p></blockquote>'

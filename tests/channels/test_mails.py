@@ -45,9 +45,10 @@ def test_an_answer_is_handed_over_whole() -> None:
         (mails.OUTLOOK_HTML, ["Bonjour,", "Le montant ne correspond pas au devis."]),
         (mails.OUTLOOK_WEB, ["Please call me back."]),
         (mails.APPLE, ["Merci, c’est réglé.", "Envoyé de mon iPhone"]),
+        (mails.ROUNDCUBE, ["Below the quote."]),
         (mails.THUNDERBIRD, ["We dispute this invoice.", "See above.", "--", "Claire"]),
     ],
-    ids=["gmail", "outlook", "outlook web", "apple", "thunderbird"],
+    ids=["gmail", "outlook", "outlook web", "apple", "roundcube", "thunderbird"],
 )
 def test_html_alone_is_read_and_its_quotes_are_marked(raw: bytes, words: list[str]) -> None:
     """What was written now stands without a mark, a line for each block; what each program quotes begins with >."""
@@ -87,6 +88,12 @@ def test_a_text_is_read_whatever_its_label_says(charset: str, label: str, encodi
     assert reply_of(plain(WORDS, charset, label, encoding)).text == WORDS
 
 
+def test_a_long_text_is_cut_between_characters() -> None:
+    """Half of one at the end would make all of it look like another charset."""
+    assert set(reply_of(plain("é " * 2_000_000)).text) == {"é", " "}
+    assert reply_of(of_html("<p>" + "é " * 2_000_000)).text.startswith("é é")
+
+
 def test_utf_16_travels_encoded() -> None:
     """Bytes that would be read as anything."""
     assert reply_of(plain(WORDS, "utf-16", encoding="base64")).text == WORDS
@@ -95,6 +102,7 @@ def test_utf_16_travels_encoded() -> None:
 def test_iso_8859_15_and_headers_in_any_charset() -> None:
     """The euro sign where ISO has it, and an encoded subject."""
     assert reply_of(plain("500 € payés", "iso-8859-15")).text == "500 € payés"
+    assert reply_of(plain("x", Subject="=?utf-8?B?A?=")).subject == "=?utf-8?B?A?="
     for word in ("=?iso-8859-1?Q?R=E9gl=E9?=", "=?utf-8?B?UsOpZ2zDqQ==?=", "Réglé"):
         assert reply_of(plain("x", Subject=word)).subject == "Réglé"
 
@@ -344,6 +352,15 @@ def test_nobody_can_make_it_think_for_long(raw: bytes) -> None:
 def test_one_flat_text_is_what_a_twisted_mail_is_read_as() -> None:
     """Nothing a person wrote is lost to its shape."""
     assert "Réglé" in reply_of(head().encode() + nested(300) + "\r\nRéglé hier".encode()).text
+
+
+def test_a_bounce_may_be_twisted_too() -> None:
+    """It is no person's answer."""
+    raw = head(From="MAILER-DAEMON@mx.client.test").encode() + nested(300)
+    assert read_mail(raw) is None
+    assert read_mail(raw + b"\r\n550 5.1.1 no\r\nX-Relance-Attempt: demo-a.1\r\n") == Receipt(
+        "demo-a.1", "hard", "smtp", "5.1.1", at=SENT
+    )
 
 
 SAMPLES = [value for value in vars(mails).values() if isinstance(value, bytes)]

@@ -66,7 +66,7 @@ def _taken(app: "App", raw: bytes, to: str) -> str:
     try:
         found = read_mail(raw, recipients=[to] if to else [])
     except Unreadable as why:
-        set_aside_mail(app, raw, why)
+        set_aside_mail(app, raw, str(why))
         return f"set aside: {why} (see `relance rejected list`)"
     if found is None:
         return "nothing to take: a report on no message of ours, or a read receipt"

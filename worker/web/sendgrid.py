@@ -53,7 +53,7 @@ def _take_mail(app: App, body: bytes, content_type: str) -> Response:
     try:
         found = read_inbound_parse(body, content_type)
     except Unreadable as why:
-        set_aside_mail(app, body, why)
+        set_aside_mail(app, body, str(why))
         odd(_INBOUND)
     else:
         hand_in_mail(app, found)
