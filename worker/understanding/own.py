@@ -21,7 +21,7 @@ _RULES = re.compile(
 )
 # "Le lun. 4 mai 2026 à 10:12, X a écrit :" and "On Mon, 4 May 2026, X wrote:", which mail programs fold.
 _ATTRIBUTION = re.compile(
-    r"^[ \t]*(?:le|on)\b(?=[^\n]*\d)[^\n]{4,250}(?:\n[^\n]{0,250}){0,2}?(?:a écrit|a ecrit|wrote)[ \t\u00a0]*:[ \t]*$",
+    r"^[ \t]*(?:le|on)\b(?=[^\n]*\d)[^\n]{4,250}(?:\n[^\n]{0,250}){0,2}?(?:a\s{1,3}[ée]crit|wrote)[ \t\u00a0]*:[ \t]*$",
     re.I | re.M,
 )
 _DEVICE = re.compile(
