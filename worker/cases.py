@@ -299,5 +299,6 @@ def _parse(value: bytes | None) -> Stored | None:
 
 def _contacts(members: Iterable[tuple[str, float]]) -> Iterator[Contact]:
     for member, score in members:
-        run, _, channel = member.rpartition("|")
-        yield Contact(moment(score), channel.partition("#")[0], run)
+        run, _, message = member.rpartition("|")
+        channel, _, again = message.partition("#")
+        yield Contact(moment(score), channel, run, int(again or 0))

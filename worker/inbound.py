@@ -4,34 +4,50 @@ Whoever calls these may call them again: a receipt that says nothing new and an 
 nothing.
 """
 
+import json
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from hashlib import blake2b
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import structlog
 
 from channels.base import Receipt
 from worker.app import App
 from worker.cases import Conflict, Refused, Seen
-from worker.commit import Commit, Stored
+from worker.commit import Commit, Keys, Stored
 from worker.dunning import receipts
 from worker.dunning.answers import Answer
+from worker.dunning.contact import cap_ends
 from worker.dunning.effects import EFFECTS, NotAcceptable, consequences
-from worker.dunning.events import AddressSuppressed, Event, HoldPlaced, ReceiptArrived, TaskOpened
-from worker.dunning.model import Case, Hold, Send, StepRun, address_digest, creditor_of, parse_attempt_id
+from worker.dunning.events import AddressSuppressed, AttemptBegun, Event, HoldPlaced, ReceiptArrived, TaskOpened
+from worker.dunning.fold import apply
+from worker.dunning.model import (
+    LASTING,
+    Case,
+    Hold,
+    Send,
+    StepRun,
+    address_digest,
+    creditor_of,
+    parse_attempt_id,
+    why_unusable,
+)
+from worker.dunning.strategy import Strategy
 from worker.dunning.view import local_today
 from worker.intake import REMEMBERED
-from worker.look import keep_in_step, settle_agenda
+from worker.look import keep_in_step, settle_agenda, suppressed_fields
 from worker.taking import calendar_of
 
 __all__ = ["Heard", "NoSuchCase", "NotAcceptable", "answer", "receive"]
 
 #: How often a case is read and changed again when others write to it, and how much longer, in seconds, each time.
 TRIES, WAIT, WAIT_MOST = 200, 0.001, 0.05
+#: A message that may not be repeated within this long, in ladder time, is said another way.
+CAPPED = timedelta(days=1)
 #: What a receipt makes of the address it was sent to.
 _SUPPRESSED = {"hard": "bounced", "opted_out": "opted_out", "unsubscribed": "opted_out", "complained": "complained"}
 
@@ -66,6 +82,8 @@ def receive(app: App, receipt: Receipt) -> bool:
 def _receive_once(app: App, receipt: Receipt, case_id: str, number: int) -> bool:
     seen = app.cases.see(case_id) if "-" in case_id else None
     found = seen.case.find_attempt(number) if seen else None
+    if seen and found is None and _heed_late(app, seen, receipt, number):
+        return True
     if seen is None or found is None:
         _log.warning("receipt.unmatched", provider=receipt.provider, what=receipt.what, code=receipt.code)
         return False
@@ -85,10 +103,38 @@ def _receive_once(app: App, receipt: Receipt, case_id: str, number: int) -> bool
     return True
 
 
+def _heed_late(app: App, seen: Seen, receipt: Receipt, number: int) -> bool:
+    """What is said of a try that another came after still tells what the address is worth. False: nothing new."""
+    case, now, why = seen.case, app.clock.now(), _SUPPRESSED.get(receipt.what)
+    send = _earlier_try(app, case, number) if why and number <= case.attempts else None
+    if why is None or send is None or not _went_to_the_debtor(app, case, send):
+        return False
+    known = why_unusable(case, send.channel)
+    if known in LASTING or known == why:
+        return False
+    suppressed = AddressSuppressed(at=now, channels=(send.channel,), why=why, by=receipt.provider)
+    commit = Commit(case.creditor)
+    after = commit.change(seen.stored, [suppressed])
+    keep_in_step(commit, after, [suppressed], now)
+    commit.look_now(case.id, now)
+    app.cases.commit(commit)
+    return True
+
+
+def _earlier_try(app: App, case: Case, number: int) -> Send | None:
+    """The message as it was when that try at it began, from the history; None if it never did."""
+    then: Case | None = None
+    for event in app.cases.history(case.id):
+        then = apply(then, event)
+        if isinstance(event, AttemptBegun) and event.attempt == number:
+            found = then.find_attempt(number)
+            return found[1] if found else None
+    return None
+
+
 def _received(app: App, seen: Seen, run: StepRun, send: Send, receipt: Receipt, now: datetime) -> list[Event]:
     case = seen.case
     strategy = app.config.strategies.get(case.strategy)
-    step = strategy.step(run.step) if strategy else None
     arrived = ReceiptArrived(
         at=now,
         attempt=send.attempt,
@@ -96,7 +142,7 @@ def _received(app: App, seen: Seen, run: StepRun, send: Send, receipt: Receipt, 
         provider=receipt.provider,
         code=receipt.code,
         provider_id=receipt.provider_id,
-        retry_at=receipts.again_at(receipt.what, send, step, now),
+        retry_at=_again_at(seen, run, send, strategy, receipt.what, now),
         real_at=app.clock.real() if app.clock.rehearsal else None,
     )
     why = _SUPPRESSED.get(receipt.what)
@@ -106,6 +152,19 @@ def _received(app: App, seen: Seen, run: StepRun, send: Send, receipt: Receipt, 
         note = f"{run.step}, {send.channel}: the content was refused ({receipt.code})"
         return [arrived, HoldPlaced(at=now, hold=Hold(reason="error", since=now, note=note))]
     return [arrived]
+
+
+def _again_at(
+    seen: Seen, run: StepRun, send: Send, strategy: Strategy | None, what: str, now: datetime
+) -> datetime | None:
+    """When the message is tried once more. A call that its cap keeps for days is not waited for: the ladder goes on."""
+    if run.errand and what in receipts.REFUSED:
+        return None
+    at = receipts.again_at(what, send, strategy.step(run.step) if strategy else None, now)
+    if at is None or strategy is None:
+        return at
+    cap = cap_ends(seen.contacts, send.channel, strategy.contact, seen.case.debtor.timezone)
+    return None if cap and cap > at + CAPPED else at
 
 
 def _went_to_the_debtor(app: App, case: Case, send: Send) -> bool:
@@ -150,6 +209,8 @@ def _answered(app: App, stored: Stored, said: Answer, now: datetime) -> list[Eve
     strategy = app.config.strategies.get(case.strategy)
     if strategy is None:
         raise LookupError("the case's strategy is not configured any more")
+    if said.kind == "opt_in":
+        said = replace(said, channels=_switched_off(app, case, said.channels))
     events = consequences(case, said, strategy.answers, calendar_of(case), now)
     if not EFFECTS[said.kind].task:
         return events
@@ -158,6 +219,19 @@ def _answered(app: App, stored: Stored, said: Answer, now: datetime) -> list[Eve
     )
     task = f"{case.id}.answer-{_digest(said.ref)[:8]}"
     return [*events, TaskOpened(at=now, task=task, kind=said.kind, title=title, text=text)]
+
+
+def _switched_off(app: App, case: Case, channels: tuple[str, ...]) -> tuple[str, ...]:
+    """Those of them that the debtor had switched off: nothing else is theirs to switch on again."""
+
+    def why(channel: str) -> str:
+        known = why_unusable(case, channel)
+        for field in suppressed_fields(case, (channel,)) if known not in LASTING else ():
+            entry = cast("str | None", app.client.hget(Keys(case.creditor).suppressed, field))
+            known = str(json.loads(entry)["why"]) if entry else known
+        return known
+
+    return tuple(channel for channel in channels if why(channel) == "opted_out")
 
 
 def _digest(text: str) -> str:

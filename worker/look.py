@@ -33,8 +33,8 @@ from worker.dunning.events import (
 )
 from worker.dunning.fold import fold
 from worker.dunning.ladder import decide
-from worker.dunning.model import ERRAND, Case, Hold, Send, StepRun, address_of, attempt_id
-from worker.dunning.receipts import UNHEARD
+from worker.dunning.model import ERRAND, LASTING, Case, Hold, Send, StepRun, address_of, attempt_id
+from worker.dunning.receipts import UNHEARD, earlier
 from worker.dunning.strategy import Strategy
 from worker.dunning.view import local_today, run_key
 
@@ -170,7 +170,7 @@ def keep_in_step(commit: Commit, case: Case, events: Iterable[Event], now: datet
             case AddressSuppressed():
                 _suppress(commit, case, event.channels, event.why, event.by, now)
             case AddressRestored():
-                for field in _fields(case, event.channels):
+                for field in suppressed_fields(case, event.channels):
                     commit.op("HDEL", commit.keys.suppressed, field)
             case AttemptUncertain():
                 commit.op("ZADD", commit.keys.uncertain, millis(now), attempt_id(case, event.attempt))
@@ -181,13 +181,14 @@ def keep_in_step(commit: Commit, case: Case, events: Iterable[Event], now: datet
 
 
 def _suppress(commit: Commit, case: Case, channels: Iterable[str], why: str, by: str, now: datetime) -> None:
-    """Onto the creditor's list; what is there already keeps its first reason."""
+    """Onto the creditor's list; what is there already keeps its first reason, but for one that lasts."""
     entry = json.dumps({"why": why, "by": by, "since": now.isoformat()}, separators=(",", ":"))
-    for field in _fields(case, channels):
-        commit.op("HSETNX", commit.keys.suppressed, field, entry)
+    for field in suppressed_fields(case, channels):
+        commit.op("HSET" if why in LASTING else "HSETNX", commit.keys.suppressed, field, entry)
 
 
-def _fields(case: Case, channels: Iterable[str]) -> list[str]:
+def suppressed_fields(case: Case, channels: Iterable[str]) -> list[str]:
+    """Under what names the debtor's addresses for these channels would be on the suppression list."""
     pairs = ((channel, address_of(case.debtor, channel)) for channel in channels)
     return [suppressed_field(channel, address) for channel, address in pairs if address]
 
@@ -218,7 +219,8 @@ def _forget_contact(commit: Commit, case: Case, attempt: int) -> None:
 
 def _member(case: Case, run: StepRun, send: Send) -> str:
     """A contact's name. A phone that rang in vain was a contact: calling once more is another."""
-    again = f"#{send.missed}" if send.channel == "voice" and send.missed else ""
+    before = earlier(send)
+    again = f"#{before}" if send.channel == "voice" and before else ""
     return f"{run_key(case.id, run.step, run.anchor)}|{send.channel}{again}"
 
 

@@ -97,11 +97,17 @@ def _senders(app: App, number: str) -> set[str]:
 
 def _stop(app: App, reply: Reply, cases: list[Case]) -> None:
     """For everybody who writes from that number, whether or not we know a case of theirs."""
+    creditors = _senders(app, reply.to) | {case.creditor for case in cases}
+    for creditor in creditors or set(app.config.creditors):  # the list first: it stops them all
+        add(app, creditor, "sms", reply.sender, why="opted_out", by="sms")
     for case in cases:
         _answer(app, case, reply, Understood("stop"))
-    creditors = _senders(app, reply.to) | {case.creditor for case in cases}
-    for creditor in creditors or set(app.config.creditors):
-        add(app, creditor, "sms", reply.sender, why="opted_out", by="sms")
+
+
+def _is_theirs(app: App, case: Case, reply: Reply) -> bool:
+    """Is it the debtor's number as we know it today, or one that stands for it in staging? A mailbox is the case's."""
+    staging = app.config.creditors[case.creditor].redirect_to is not None
+    return reply.channel == "email" or staging or reply.sender == case.debtor.phone
 
 
 def _answer(app: App, case: Case, reply: Reply, meant: Understood) -> None:
@@ -113,7 +119,7 @@ def _answer(app: App, case: Case, reply: Reply, meant: Understood) -> None:
         source=reply.channel,
         ref=f"{reply.channel}:{reply.id}",
         on=meant.on if kind == "promise" else None,
-        channels=(reply.channel,) if kind in ("opt_out", "opt_in") else (),
+        channels=(reply.channel,) if kind in ("opt_out", "opt_in") and _is_theirs(app, case, reply) else (),
         text=meant.own[:LONGEST],
     )
     try:

@@ -12,7 +12,7 @@ from tests.conftest import MakeApp
 from worker.dunning.answers import Answer, AnswerKind
 from worker.dunning.model import Case, attempt_id
 from worker.inbound import NotAcceptable, answer, receive
-from worker.operations import release, tasks
+from worker.operations import approve, release, tasks
 
 from .rig import MORNING, PARIS, Rig, outbox
 
@@ -147,3 +147,18 @@ def test_a_promise_can_be_moved_but_not_for_ever(rig: Rig) -> None:
     answer(rig.app, case.id, say("promise", on=date(2026, 5, 1), ref="2"))
     with pytest.raises(NotAcceptable, match="date"):
         answer(rig.app, case.id, say("promise", on=date(2026, 5, 4), ref="3"))
+
+
+def test_a_refusal_after_the_notice_does_not_shorten_its_time(rig: Rig) -> None:
+    """What was given in writing is kept to: the file is handed over no sooner for their having said no once more."""
+    case = reminded(rig)
+    answer(rig.app, case.id, say("refusal"))
+    on(rig, case, date(2026, 4, 8))
+    approve(rig.app, case.id, "formal_notice", "somebody")
+    approve(rig.app, case.id, "handover", "somebody")
+    on(rig, case, date(2026, 4, 9))
+    assert rig.case(case.id).runs[-1].step == "formal_notice"
+    answer(rig.app, case.id, say("refusal", ref="again"))
+    on(rig, case, date(2026, 4, 13))
+    assert rig.case(case.id).ended is None
+    assert rig.case(case.id).case_hold() is None

@@ -1,6 +1,7 @@
 """Receipts come before the call has returned, twice, and in any order: the end is that of the good order."""
 
 from collections.abc import Sequence
+from datetime import timedelta
 from itertools import permutations
 from typing import Any
 
@@ -8,8 +9,9 @@ import pytest
 
 from channels.base import Receipt, ReceiptWhat, Uncertain
 from tests.conftest import MakeApp
+from worker.dunning.answers import Answer
 from worker.dunning.model import Case
-from worker.inbound import receive
+from worker.inbound import answer, receive
 from worker.operations import uncertain_attempts
 
 from .config_copy import B2B, Copy
@@ -135,3 +137,58 @@ def test_a_wording_that_was_refused_stops_the_template_not_the_person(make_rig: 
     rig.take({"type": "case_released", "version": 1, "job_id": "r", "creditor": "demo", "case": case.id})
     rig.settle(case)
     assert [message.channel for message in rig.tap.messages] == ["sms", "sms"]
+
+
+def test_what_is_said_of_an_earlier_try_still_tells_what_the_address_is_worth(make_rig: Any) -> None:
+    """A message that was tried again is reported as spam by its first try: nothing more is sent there. Once."""
+    rig = make_rig("email")
+    case = rig.open(debtor__phone="+33639980101")
+    rig.settle(case)
+    receive(rig.app, Receipt(f"{case.id}.1", "soft", "sendgrid", "blocked"))
+    rig.jump(MORNING + timedelta(hours=7))
+    rig.settle(case)
+    assert rig.case(case.id).attempts == 2
+    assert receive(rig.app, Receipt(f"{case.id}.1", "complained", "sendgrid", "spamreport"))
+    assert dict(rig.case(case.id).unusable) == {"email": "complained, sendgrid"}
+    assert not receive(rig.app, Receipt(f"{case.id}.1", "complained", "sendgrid", "spamreport"))
+
+
+def test_an_errand_whose_words_are_refused_is_not_repeated(make_rig: Any) -> None:
+    """No hold keeps an errand, so that nothing but this would end it."""
+    rig = make_rig("sms")
+    case = rig.open(debtor__phone="+33639980101")
+    rig.settle(case)
+    answer(rig.app, case.id, Answer(kind="help", source="sms", ref="1"))
+    rig.settle(case)
+    for number in (2, 3):
+        receive(rig.app, Receipt(f"{case.id}.{number}", "content", "twilio", "30007"))
+        rig.settle(case)
+    assert len(rig.tap.messages) == 2
+
+
+@pytest.mark.parametrize(("what", "counts"), [("account", False), ("unanswered", True)])
+def test_a_phone_that_rang_in_vain_was_a_contact_and_a_call_never_placed_was_none(
+    make_rig: Any, what: ReceiptWhat, counts: bool
+) -> None:
+    """Gaps and caps count what reached somebody's phone."""
+    rig = make_rig("voice")
+    case = rig.open(debtor__phone="+33639980101")
+    rig.settle(case)
+    receive(rig.app, Receipt(f"{case.id}.1", what, "twilio"))
+    assert bool(rig.contacts(case)) == counts
+
+
+def test_calls_that_nobody_answers_keep_the_cap(make_app: MakeApp) -> None:
+    """Four in thirty days, whichever steps place them; what may not be said by a call then is said in writing."""
+    rig = Rig(make_app(at=MORNING, speed=1))
+    case = rig.open(debtor__phone="+33639980101")
+    for hours in range(0, 24 * 24, 3):
+        rig.jump(MORNING + timedelta(hours=hours))
+        rig.settle(case, 2)
+        for send in (send for run in rig.case(case.id).runs for send in run.sends):
+            if send.channel == "voice" and send.status == "accepted":
+                receive(rig.app, Receipt(f"{case.id}.{send.attempt}", "unanswered", "twilio", "busy"))
+    calls = [message for message in rig.tap.messages if message.channel == "voice"]
+    assert len(calls) == 4
+    second = next(run for run in rig.case(case.id).runs if run.step == "second_call")
+    assert [(send.channel, send.status) for send in second.sends] == [("voice", "undelivered"), ("email", "accepted")]

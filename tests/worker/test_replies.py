@@ -1,13 +1,16 @@
 """What debtors write: whose answer it is, what it is taken for, and what then leaves or does not."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from channels.base import Reply
+from channels.base import Receipt, Reply
 from tests.conftest import MakeApp
-from worker.dunning.model import Case
+from worker.dunning.answers import Answer
+from worker.dunning.model import Case, attempt_id
+from worker.inbound import answer, receive
 from worker.operations import tasks
 from worker.replies import listen
 from worker.suppression import listed
@@ -153,3 +156,49 @@ def test_help_is_answered_once_and_holds_nothing(rig: Rig) -> None:
     after = rig.case(case.id)
     assert ([said.kind for said in after.said], [errand.kind for errand in after.errands]) == (["help"], ["help"])
     assert after.case_hold() is None
+
+
+@pytest.mark.parametrize("why", ["hard", "complained"])
+def test_start_brings_back_what_they_stopped_and_nothing_else(rig: Rig, why: Any) -> None:
+    """A mailbox that bounced, or that called us spam, stays off: also where they unsubscribed on top of it."""
+    case = written_to(rig)
+    receive(rig.app, Receipt(_attempt(case, "email"), why, "sendgrid"))
+    answer(rig.app, case.id, Answer(kind="opt_out", source="email", ref="one click", channels=("email",)))
+    listen(rig.app, email(rig, case, "START"))
+    answer(rig.app, case.id, Answer(kind="opt_in", source="page", ref="a form", channels=("email",)))
+    assert list(dict(rig.case(case.id).unusable)) == ["email"]
+    assert [(entry.channel, entry.why) for entry in listed(rig.app, "demo")] == [
+        ("email", {"hard": "bounced"}.get(why, why))
+    ]
+
+
+def test_start_from_somebody_else_s_number_brings_nothing_back(rig: Rig) -> None:
+    """Who told us that they are not the debtor has not become the debtor by a word."""
+    case = written_to(rig)
+    answer(rig.app, case.id, Answer(kind="wrong_person", source="call", ref="8", channels=("voice",)))
+    listen(rig.app, sms("START"))
+    assert {"sms", "voice"} <= set(dict(rig.case(case.id).unusable))
+
+
+def test_stop_from_a_number_since_corrected_is_not_about_the_new_one(rig: Rig) -> None:
+    """The old number is off; the debtor has said nothing."""
+    case = written_to(rig)
+    written_to(rig, debtor__phone="+33639980155", job_id="2", as_of="2026-03-31T12:00:00+02:00")
+    listen(rig.app, sms("STOP"))
+    assert [entry.address for entry in listed(rig.app, "demo")] == [NUMBER]
+    assert not rig.case(case.id).unusable
+
+
+def test_stop_is_on_the_list_whatever_becomes_of_the_case(rig: Rig) -> None:
+    """Its strategy was taken out of the configuration: the answer is set aside, the number is off."""
+    written_to(rig)
+    rig.app.config = replace(rig.app.config, strategies={})
+    with pytest.raises(LookupError):
+        listen(rig.app, sms("STOP"))
+    assert [entry.address for entry in listed(rig.app, "demo")] == [NUMBER]
+
+
+def _attempt(case: Case, channel: str) -> str:
+    send = case.runs[0].send(channel)
+    assert send
+    return attempt_id(case, send.attempt)

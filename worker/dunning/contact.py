@@ -25,11 +25,13 @@ class Calendar(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """One message that reached, or may have reached, a debtor; `run` tells the steps of one case apart."""
+    """One message that reached, or may have reached, a debtor; `run` tells the steps of one case apart, `again` the
+    calls of one step: the first is 0."""
 
     at: datetime
     channel: str
     run: str
+    again: int = 0
 
 
 def is_business_day(day: date, calendar: Calendar) -> bool:

@@ -38,7 +38,7 @@ from worker.dunning.events import (
     TaskOpened,
     TasksWithdrawn,
 )
-from worker.dunning.model import Case, Ended, Hold, Invoice, Send, StepRun, address_digest
+from worker.dunning.model import LASTING, Case, Ended, Hold, Invoice, Send, StepRun, address_digest, why_unusable
 from worker.dunning.strategy import PROMISES
 
 #: How many of a debtor's answers the snapshot keeps; the history has them all.
@@ -313,8 +313,10 @@ def _hear(case: Case, event: AnswerReceived) -> Case:
 
 
 def _suppress(case: Case, event: AddressSuppressed) -> Case:
-    kept = tuple(u for u in case.unusable if u[0] not in event.channels)
-    return replace(case, unusable=(*kept, *((channel, f"{event.why}, {event.by}") for channel in event.channels)))
+    """What is known for good is not forgotten because they do not want that channel either."""
+    new = [c for c in event.channels if event.why in LASTING or why_unusable(case, c) not in LASTING]
+    kept = tuple(u for u in case.unusable if u[0] not in new)
+    return replace(case, unusable=(*kept, *((channel, f"{event.why}, {event.by}") for channel in new)))
 
 
 def _restore(case: Case, event: AddressRestored) -> Case:

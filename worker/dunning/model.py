@@ -28,6 +28,9 @@ ERRAND = "@"
 
 ZERO = Decimal(0)
 
+#: Why an address is given up that the debtor cannot take back: only upstream's books or an operator know better.
+LASTING = frozenset({"bounced", "complained", "wrong_person"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Debtor:
@@ -287,6 +290,11 @@ class Case:
     def run(self, step: str, anchor: str) -> StepRun | None:
         """The run of that step for that anchor invoice."""
         return next((r for r in reversed(self.runs) if (r.step, r.anchor) == (step, anchor)), None)
+
+
+def why_unusable(case: Case, channel: str) -> str:
+    """The word for why the debtor's address for a channel is not used; "" if nothing is known against it."""
+    return dict(case.unusable).get(channel, "").partition(",")[0]
 
 
 def address_digest(debtor: Debtor, channel: str) -> str:

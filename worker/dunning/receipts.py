@@ -53,4 +53,9 @@ def again_at(what: str, send: Send, step: Step | None, now: datetime) -> datetim
 
 def missed(what: str, send: Send) -> int:
     """How many attempts will have reached nobody, once that word is heard of the latest."""
-    return send.missed - (send.receipt in MISSED) + (what in MISSED)
+    return earlier(send) + (what in MISSED)
+
+
+def earlier(send: Send) -> int:
+    """How many attempts before the latest reached nobody."""
+    return send.missed - (send.receipt in MISSED)

@@ -38,14 +38,19 @@ def _claim_candidates(view: View) -> Iterable[Candidate]:
     steps = view.claims
     place = _place(view, anchor, steps)
     if view.case.refusal:
-        place = next((i for i in range(place, len(steps)) if steps[i].approval), place)
+        place = next((i for i in range(place, len(steps)) if _is_notice(steps[i])), place)
     if place >= len(steps):
         return
     step = steps[place]
-    at_once = view.strategy.driven_by == "jobs" or (view.case.refusal and step.approval)
+    at_once = view.strategy.driven_by == "jobs" or (view.case.refusal and _is_notice(step))
     day = max(view.today, anchor.due_on + timedelta(days=1)) if at_once else _day(view, anchor, step)
     covers = tuple(i.number for i in view.case.chased() if i.due_on < max(view.today, day))
     yield _at(view, step, anchor, covers, forward(day, view.around.calendar))
+
+
+def _is_notice(step: Step) -> bool:
+    """Is it where a refusal leads? Once the notice was given, its time runs, whatever is said."""
+    return step.approval and not step.handover
 
 
 def _next_to_be_late(view: View) -> Invoice | None:

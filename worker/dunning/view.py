@@ -83,9 +83,11 @@ def credited(case: Case) -> Decimal:
 
 
 def opens_at(view: View, channel: str, moment: datetime, own: StepRun | None = None) -> datetime:
-    """When the channel may be used from `moment` on; a reservation of its `own` run is not a contact yet."""
-    key = run_key(view.case.id, own.step, own.anchor) if own else ""
-    contacts = [contact for contact in view.around.contacts if contact.run != key]
+    """When the channel may be used from `moment` on; of its `own` run the reservation is not a contact yet, the calls
+    before it were."""
+    key, send = (run_key(view.case.id, own.step, own.anchor), own.send(channel)) if own else ("", None)
+    again = send.missed if send and channel == "voice" else 0
+    contacts = [contact for contact in view.around.contacts if (contact.run, contact.again) != (key, again)]
     cap = cap_ends(contacts, channel, view.strategy.contact, view.zone)
     window = view.strategy.contact.window_for(channel)
     return next_open(max(moment, cap) if cap else moment, window, view.zone, view.around.calendar)
