@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import validate as validate_openapi
 
+from channels.base import Receipt, ReceiptWhat
 from tests.conftest import MakeApp
 from worker.app import App
 from worker.config.grammar import Rate
@@ -28,6 +29,7 @@ from worker.dunning.answers import Answer as Said
 from worker.dunning.model import Case
 from worker.embedded import Embedded
 from worker.inbound import answer as answer_of
+from worker.inbound import receive
 from worker.intake import OTHER_CONTENT
 from worker.web import api
 from worker.web import upstream as doors
@@ -238,6 +240,18 @@ def test_the_case_says_how_it_stands(billing: Billing) -> None:
     ended = billing.ask("GET", f"/v1/cases/{case.id}").body
     assert (ended["status"], ended["ended"], ended["owed"]) == ("ended", "paid", "0")
     assert billing.ask("GET", "/v1/cases/demo-none-1").status == 404
+
+
+@pytest.mark.parametrize(("what", "status"), [("hard", "undelivered"), ("soft", "unavailable")])
+def test_the_case_says_what_did_not_arrive(billing: Billing, what: ReceiptWhat, status: str) -> None:
+    """A message that the provider took and could not deliver, and what the document says of it."""
+    case = billing.open()
+    billing.rig.settle(case)
+    receive(billing.rig.app, Receipt(f"{case.id}.1", what, provider="smtp", code="5.1.1"))
+    looked = billing.ask("GET", f"/v1/cases/{case.id}")
+    (message,) = looked.body["steps"][0]["messages"]
+    assert (message["status"], message["code"]) == (status, "5.1.1")
+    conforms("get", api.CASE, looked)
 
 
 def test_the_case_says_what_the_debtor_answered(billing: Billing) -> None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 
 from worker.app import App
 from worker.cases import Seen
-from worker.dunning.model import Case, Invoice, Send, StepRun, attempt_id
+from worker.dunning.model import Case, Invoice, MessageStatus, Send, StepRun, attempt_id
 from worker.explain import explain
 
 #: So many of the latest steps are shown.
@@ -48,7 +48,7 @@ class MessageView(BaseModel):
     """One message of a step."""
 
     channel: str
-    status: Literal["reserved", "sending", "uncertain", "accepted", "rejected", "unavailable", "released"]
+    status: MessageStatus
     attempt: str = Field(description="The id of its latest attempt.")
     code: str = Field(description="Why, where it did not go.")
 
