@@ -125,6 +125,16 @@ def test_without_a_known_key_there_is_nothing(billing: Billing, key: str) -> Non
     assert stored(billing.rig.app) == {}
 
 
+def test_where_nobody_has_a_key_there_is_no_door(make_app: MakeApp) -> None:
+    """404, whatever is brought."""
+    app = make_app()
+    with door(app) as base, urllib3.PoolManager(retries=False, timeout=10) as http:
+        billing = Billing(base, Rig(app), http)
+        found = {billing.post(path.replace("{case}", "demo-x"), REMINDER).status for path in POSTS}
+        assert found | {billing.ask("GET", "/v1/cases/demo-x").status} == {404}
+    assert stored(app) == {}
+
+
 def test_two_keys_open_one_door(billing: Billing) -> None:
     """A key is rotated without a minute of 401."""
     assert billing.post("/v1/reminders", REMINDER, "a", key=SPARE).status == 200
@@ -451,6 +461,22 @@ def test_a_malformed_case_is_not_there(billing: Billing, case: str) -> None:
     """404, looking and posting."""
     assert billing.ask("GET", f"/v1/cases/{case}").status == 404
     assert billing.post(f"/v1/cases/{case}/hold", {"reason": "manual"}).status == 404
+
+
+def test_any_case_may_be_asked_for(billing: Billing) -> None:
+    """200 made-up ones, with the key and with another: 404 or 401, and not a byte of the store changed."""
+    billing.open()
+    before = stored(billing.rig.app)
+
+    @settings(max_examples=200, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @given(case=st.text(min_size=1, max_size=40), own=st.booleans())
+    def ask(case: str, own: bool) -> None:
+        path = f"/v1/cases/{quote('demo-' if own else '', safe='')}{quote(case, safe='', errors='replace')}"
+        assert billing.ask("GET", path).status == 404
+        assert billing.ask("GET", path, key="relance_guessed").status in (401, 404)
+
+    ask()
+    assert stored(billing.rig.app) == before
 
 
 def stored(app: App) -> dict[str, bytes | None]:

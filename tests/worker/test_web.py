@@ -34,7 +34,7 @@ SCHEMA: dict[str, Any] = json.loads((Path(__file__).parents[1] / "contracts" / "
 
 def ask(base: str, attempt: str, token: str = TOKEN, public: str = "", **form: str) -> tuple[int, bytes]:
     """As Twilio asks a door at `base`, known outside as `public`."""
-    path, form = f"/webhooks/twilio/voice/{urllib.parse.quote(attempt)}", {"CallSid": "CA1", **form}
+    path, form = f"/webhooks/twilio/voice/{urllib.parse.quote(attempt, safe='/?=')}", {"CallSid": "CA1", **form}
     headers = {"X-Twilio-Signature": RequestValidator(token).compute_signature((public or base) + path, form)}
     with urllib3.PoolManager(retries=False, timeout=10) as http:
         answer = http.request("POST", base + path, fields=form, encode_multipart=False, headers=headers)
@@ -204,7 +204,8 @@ def test_without_a_token_or_an_address_there_is_no_door(make_app: MakeApp, envir
     if "TWILIO_AUTH_TOKEN" in environ:
         environ["TWILIO_ACCOUNT_SID"] = "AC1"
     with door(make_app(**environ)) as base:
-        assert ask(base, "demo-x.1") == (404, b"")
+        for asked in ("demo-x.1", "demo-x.1/key?at=menu"):
+            assert ask(base, asked) == (404, b"")
 
 
 def test_each_account_signs_with_its_own_token(make_app: MakeApp, tmp_path: Path) -> None:
@@ -226,7 +227,8 @@ def test_a_store_that_is_away_is_not_an_answer(tmp_path: Path, make_app: MakeApp
         environ = {"REDIS_URL": urls.redis_url, "BROKER_URL": urls.broker_url, "PUBLIC_URL": public}
         app = make_app(**environ, TWILIO_ACCOUNT_SID="AC1", TWILIO_AUTH_TOKEN=TOKEN)
     with door(app) as base:
-        assert ask(base, "demo-x.1", TOKEN, public)[0] == 503
+        for asked in ("demo-x.1", "demo-x.1/key?at=menu"):
+            assert ask(base, asked, TOKEN, public)[0] == 503
 
 
 def test_where_the_doors_are_is_read_as_everything_else_is(make_app: MakeApp, tmp_path: Path) -> None:

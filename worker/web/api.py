@@ -69,7 +69,7 @@ class ProblemView(BaseModel):
 _ANSWERS = {
     "400": "The body is not JSON, or the Idempotency-Key is missing or malformed.",
     "401": "No API key, or none that is known.",
-    "404": "The creditor has no such case.",
+    "404": "The creditor has no such case; or no creditor has an API key.",
     "408": "The request did not come whole in time.",
     "413": "Larger than 1 MB.",
     "415": "Not application/json.",
@@ -139,7 +139,7 @@ def _posting(door: Door, schema: dict[str, Any]) -> dict[str, Any]:
         "description": schema.pop("description", ""),
         "parameters": [*([_case()] if door.in_path else []), key],
         "requestBody": {"required": True, "content": {"application/json": {"schema": {"$ref": _REF + door.schema}}}},
-        "responses": _responses("TakenView", "It is in the store.", [] if door.in_path else ["404"]),
+        "responses": _responses("TakenView", "It is in the store.", []),
     }
 
 

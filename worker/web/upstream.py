@@ -64,7 +64,12 @@ class Upstream:
         self._owners = [(key, name) for name, creditor in app.config.creditors.items() for key in creditor.api_keys]
 
     def creditor(self, request: Request) -> str:
-        """Whose key the request bears. Every key is compared, so that the time it takes tells nothing."""
+        """Whose key the request bears. Every key is compared, so that the time it takes tells nothing.
+
+        Where nobody has a key there is no door.
+        """
+        if not self._owners:
+            raise Refusal(404, "there is no such door: no creditor has an API key")
         scheme, _, key = request.headers.get("Authorization", "").partition(" ")
         asked = "sha256:" + hashlib.sha256(key.strip().encode("utf-8", "surrogateescape")).hexdigest()
         found = [name for known, name in self._owners if hmac.compare_digest(known, asked)]

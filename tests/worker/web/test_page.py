@@ -13,7 +13,7 @@ from tests.worker.rig import MORNING, NUMBER
 from worker.embedded import Embedded
 from worker.links import GOOD_FOR
 
-from .served import Doors, opened
+from .served import FORM, Doors, opened
 from .visitor import SECRET, Visitor, several, visiting
 
 LINKS = {"PUBLIC_URL": "https://relance.example/here", "RELANCE_SECRET_KEY": SECRET}
@@ -165,9 +165,11 @@ def test_a_store_that_is_away_is_said_kindly(tmp_path: Path, make_app: MakeApp) 
     with Embedded(tmp_path / "v") as urls:
         app = make_app(**LINKS, REDIS_URL=urls.redis_url, BROKER_URL=urls.broker_url)
         with visiting(make_app) as other:
-            token = other.token()
+            token, mailbox = other.token(), other.token("u")
     with opened(app) as doors:
         answer = doors.ask("GET", f"/r/{token}", headers={"Accept-Language": "fr-CH, en;q=0.5"})
+        for method, path in (("POST", f"/r/{token}"), ("GET", f"/u/{mailbox}"), ("POST", f"/u/{mailbox}")):
+            assert doors.ask(method, path, b"List-Unsubscribe=One-Click", FORM).status == 503
     assert answer.status == 503
     assert "Nous revenons tout de suite" in answer.body.decode()
 
