@@ -12,6 +12,7 @@ from tests.conftest import ROOT
 
 #: Every variable that relance reads, and whether it is a secret. Each has a `_FILE` twin but the operator's name.
 READ = {
+    "FORWARDED_ALLOW_IPS": False,
     "REDIS_URL": True,  # it may hold a password
     "BROKER_URL": True,
     "RELANCE_CONFIG": False,

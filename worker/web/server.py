@@ -19,13 +19,19 @@ def serve(app: App) -> None:
     Raises ConfigurationError for a port that is none, or taken.
     """
     host, port = listens_on(app)
-    server = uvicorn.Server(uvicorn.Config(create(app), log_config=None, access_log=False))
+    config = uvicorn.Config(create(app), log_config=None, access_log=False, forwarded_allow_ips=_proxies(app))
+    server = uvicorn.Server(config)
     try:
         listener = socket.create_server((host, port), backlog=server.config.backlog)
     except OSError as error:
         raise ConfigurationError(f"WEB_PORT: cannot listen on {host}:{port}: {error.strerror or error}") from None
     _log.info("web.started", host=host, port=port)
     server.run(sockets=[listener])
+
+
+def _proxies(app: App) -> str:
+    """Whose word on a client's address counts."""
+    return secret(app.environ, "FORWARDED_ALLOW_IPS") or "127.0.0.1"
 
 
 def listens_on(app: App) -> tuple[str, int]:
