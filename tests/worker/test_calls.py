@@ -28,7 +28,7 @@ from worker.dunning.answers import Answer
 from worker.dunning.model import Case
 from worker.inbound import answer, receive
 from worker.inbox import read_receipt
-from worker.operations import release, tasks
+from worker.operations import approve, release, tasks
 
 from .config_copy import B2B, CHANNELS, DEMO, Copy
 from .payloads import fact
@@ -274,12 +274,15 @@ def test_what_a_person_must_settle(line: Line, key: str, kind: str) -> None:
 
 
 def test_a_refusal_leads_to_the_formal_notice(line: Line) -> None:
-    """7: no step in between; it waits for a person's approval."""
+    """7: no step in between; it waits for a person's approval, and then leaves."""
     case = line.call("1", "7")
     assert line.on(case, date(2026, 4, 20)) == {"voice": 1, "email": 1}
     hold = line.rig.case(case.id).case_hold()
     assert hold
     assert (hold.reason, hold.note) == ("approval_pending", "formal_notice")
+    approve(line.rig.app, case.id, "formal_notice", "somebody")
+    assert line.on(case, date(2026, 4, 21)) == {"voice": 1, "email": 2}
+    assert line.rig.case(case.id).runs[-1].step == "formal_notice"
 
 
 @pytest.mark.parametrize("keys", [("1", "8"), ("8",)], ids=["from the menu", "at once"])
@@ -308,6 +311,16 @@ def test_repeat_and_mistakes_change_nothing(line: Line) -> None:
     assert heard[1] == heard[2]
     assert "aucun choix" in heard[3]
     assert [said.kind for said in case.said] == ["confirmed", "already_paid"]
+
+
+@pytest.mark.parametrize("keys", [("9",), ("1", "9"), ("1", "9", "9", "*")], ids="".join)
+def test_to_have_it_repeated_is_not_an_answer(line: Line, keys: tuple[str, ...]) -> None:
+    """9 and a key that means nothing, and then silence: the next step comes on its day."""
+    case = line.call(*keys)
+    assert {said.kind for said in case.said} <= {"confirmed"}
+    assert not case.holds
+    before = line.left()
+    assert line.on(case, SMS_STEP) == before + Counter(sms=1)
 
 
 # ---- the recap

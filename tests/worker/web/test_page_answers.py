@@ -154,6 +154,8 @@ def test_a_channel_is_switched_off_and_on(visitor: Visitor) -> None:
     assert visitor.on(NEXT) == ["email", "email"]
     assert "Ne plus recevoir de SMS" in accepted(visitor, "opt_in", {"channel": "sms"})
     assert visitor.rig.case(visitor.case.id).unusable == ()
+    visitor.on(date(2026, 4, 13))
+    assert visitor.on(date(2026, 4, 16))[2:] == ["voice", "email", "sms"]
     assert accepted(visitor, "opt_out", {"channel": "sms"})
     assert dict(visitor.rig.case(visitor.case.id).unusable) == {"sms": "opted_out, page"}
 
