@@ -23,7 +23,15 @@ from worker.dunning import receipts
 from worker.dunning.answers import Answer
 from worker.dunning.contact import cap_ends
 from worker.dunning.effects import EFFECTS, NotAcceptable, consequences
-from worker.dunning.events import AddressSuppressed, AttemptBegun, Event, HoldPlaced, ReceiptArrived, TaskOpened
+from worker.dunning.events import (
+    AddressSuppressed,
+    AttemptAccepted,
+    AttemptBegun,
+    Event,
+    HoldPlaced,
+    ReceiptArrived,
+    TaskOpened,
+)
 from worker.dunning.fold import apply
 from worker.dunning.model import (
     LASTING,
@@ -133,7 +141,21 @@ def _earlier_try(app: App, case: Case, number: int) -> Send | None:
 
 
 def _received(app: App, seen: Seen, run: StepRun, send: Send, receipt: Receipt, now: datetime) -> list[Event]:
-    case = seen.case
+    """It was accepted, if nobody had said so yet; what the receipt says beyond that; and what follows from it."""
+    case, real_at = seen.case, app.clock.real() if app.clock.rehearsal else None
+    events: list[Event] = []
+    if not receipts.was_accepted(send):
+        events.append(
+            AttemptAccepted(
+                at=now,
+                attempt=send.attempt,
+                provider_id=receipt.provider_id,
+                by=receipt.provider,
+                real_at=real_at,
+            )
+        )
+    if receipt.what == "taken":
+        return events
     strategy = app.config.strategies.get(case.strategy)
     arrived = ReceiptArrived(
         at=now,
@@ -143,15 +165,16 @@ def _received(app: App, seen: Seen, run: StepRun, send: Send, receipt: Receipt, 
         code=receipt.code,
         provider_id=receipt.provider_id,
         retry_at=_again_at(seen, run, send, strategy, receipt.what, now),
-        real_at=app.clock.real() if app.clock.rehearsal else None,
+        real_at=real_at,
     )
+    events.append(arrived)
     why = _SUPPRESSED.get(receipt.what)
     if why and _went_to_the_debtor(app, case, send):
-        return [arrived, AddressSuppressed(at=now, channels=(send.channel,), why=why, by=receipt.provider)]
+        events.append(AddressSuppressed(at=now, channels=(send.channel,), why=why, by=receipt.provider))
     if receipt.what in receipts.REFUSED:
         note = f"{run.step}, {send.channel}: the content was refused ({receipt.code})"
-        return [arrived, HoldPlaced(at=now, hold=Hold(reason="error", since=now, note=note))]
-    return [arrived]
+        events.append(HoldPlaced(at=now, hold=Hold(reason="error", since=now, note=note)))
+    return events
 
 
 def _again_at(

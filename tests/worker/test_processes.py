@@ -87,7 +87,7 @@ def test_a_rehearsed_store_refuses_real_providers(
     make_app(at=MORNING, speed=60)
     refused = run(tmp_path, *arguments, **urls(store), **REAL)
     assert refused.returncode == 2
-    assert "twilio_sms, twilio_voice reach real people: use a sandbox" in refused.stderr
+    assert "twilio_sms, twilio_voice reach real people or systems: use a sandbox" in refused.stderr
     assert "worker.started" not in refused.stderr
 
 

@@ -67,6 +67,7 @@ def told(rig: Rig, number: int, during: Sequence[ReceiptWhat], after: Sequence[R
     rig.tap.after = lambda: say(during)
     rig.deliver(case)
     say(after)
+    assert rig.kinds(case).count("AttemptAccepted") == 1
     return outcome(rig.case(case.id))
 
 

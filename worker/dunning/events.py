@@ -178,7 +178,11 @@ class AttemptBegun(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptAccepted(Event):
-    """The provider took the message. `by` names the person who settled an uncertain one."""
+    """The provider took the message.
+
+    `by` is empty where it said so when it was called, the provider's name where its receipt came first, or the person
+    who settled an uncertain one.
+    """
 
     attempt: int
     provider_id: str = ""

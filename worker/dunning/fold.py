@@ -259,7 +259,7 @@ def _receive(case: Case, event: ReceiptArrived) -> Case:
         config="",
         code="",
         provider_id=event.provider_id or send.provider_id,
-        receipt=send.receipt if event.what == "taken" else event.what,
+        receipt=event.what,
         missed=receipts.missed(event.what, send),
         retry_at=None,
     )

@@ -39,8 +39,13 @@ def is_news(what: str, send: Send) -> bool:
         return False
     ranks = _EMAIL if send.channel == "email" else _PHONE
     if what == "taken":
-        return send.status in ("sending", "uncertain")
+        return not was_accepted(send)
     return ranks[what] > ranks.get(send.receipt, 0)
+
+
+def was_accepted(send: Send) -> bool:
+    """Has the provider, or a receipt, said before that it took the message?"""
+    return bool(send.receipt) or send.status in ("accepted", "undelivered")
 
 
 def again_at(what: str, send: Send, step: Step | None, now: datetime) -> datetime | None:
