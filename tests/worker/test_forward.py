@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from tests.channels import peers
 from tests.channels.peers import closed_port, peer
@@ -258,9 +259,7 @@ def test_of_several_forwarders_one_has_a_creditor(rig: Rig, receiver: Receiver) 
     assert [each["id"] for each in receiver.taken] == [entry.id for entry in streamed(rig.app)]
 
 
-def test_what_was_trimmed_before_it_went_is_counted(
-    rig: Rig, receiver: Receiver, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_was_trimmed_before_it_went_is_counted(rig: Rig, receiver: Receiver) -> None:
     """Unread or read and waiting: an alarm with how many, and the rest goes."""
     first, _ = two_cases(rig)
     receiver.refuses = lambda case: case == first
@@ -275,26 +274,26 @@ def test_what_was_trimmed_before_it_went_is_counted(
     (last,) = streamed(app)
     receiver.refuses = lambda case: False
     taken = len(receiver.taken)
-    turn(each, lambda: len(receiver.taken) > taken, 200)
+    with structlog.testing.capture_logs() as logged:
+        turn(each, lambda: len(receiver.taken) > taken, 200)
     assert receiver.taken[-1]["id"] == last.id
-    lost = [line for line in capsys.readouterr().out.splitlines() if "webhook.lost" in line]
-    assert sum(int(line.rpartition("entries=")[2]) for line in lost) == found.trimmed + len(ALL)
+    lost = sum(line["entries"] for line in logged if line["event"] == "webhook.lost")
+    assert lost == found.trimmed + len(ALL)
     assert found.trimmed > 0
 
 
-def test_after_three_days_an_event_is_passed_over_and_said(
-    rig: Rig, receiver: Receiver, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_after_three_days_an_event_is_passed_over_and_said(rig: Rig, receiver: Receiver) -> None:
     """One that the receiver cannot take does not hold up its case for ever; it is never passed over untried."""
     case = rig.open()
     rig.app.clock = Later(rig.app.clock, timedelta(days=4))
     receiver.refuses = lambda case: True
     each = forwarder(rig.app)
-    turn(each, lambda: len(receiver.tried) > 0)
-    receiver.refuses = lambda case: False
-    rig.pay()
-    turn(each)
-    assert "webhook.given_up" in capsys.readouterr().out
+    with structlog.testing.capture_logs() as logged:
+        turn(each, lambda: len(receiver.tried) > 0)
+        receiver.refuses = lambda case: False
+        rig.pay()
+        turn(each)
+    assert "webhook.given_up" in [line["event"] for line in logged]
     assert "CaseOpened" not in receiver.of(case.id)
     assert "PaymentReceived" in receiver.of(case.id)
 

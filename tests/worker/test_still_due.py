@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from channels.base import ConfigurationError
 from tests.channels import peers
@@ -174,18 +175,16 @@ def test_a_billing_system_that_breaks_decides_nothing(
 
 
 @pytest.mark.parametrize("on_error", ["send", "hold"])
-def test_nobody_there_is_said_each_time(
-    ask: Ask, on_error: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_nobody_there_is_said_each_time(ask: Ask, on_error: str, tmp_path: Path) -> None:
     """An alarm in the log for each message that was not asked about: never silence."""
     rig = ask(f"http://127.0.0.1:{closed_port()}", on_error)
     case = rig.open()
-    for minutes in (0, 6, 12):
-        rig.jump(MORNING + timedelta(minutes=minutes))
-        rig.settle(case)
-    said = [line for line in capsys.readouterr().out.splitlines() if "upstream.silent" in line]
-    assert len(said) == (1 if on_error == "send" else 3)
-    assert all("warning" in line and f"then={on_error}" in line for line in said)
+    with structlog.testing.capture_logs() as logged:
+        for minutes in (0, 6, 12):
+            rig.jump(MORNING + timedelta(minutes=minutes))
+            rig.settle(case)
+    said = [(line["log_level"], line["then"]) for line in logged if line["event"] == "upstream.silent"]
+    assert said == [("warning", on_error)] * (1 if on_error == "send" else 3)
     assert len(outbox(tmp_path)) == (1 if on_error == "send" else 0)
 
 
