@@ -6,6 +6,8 @@ import pytest
 
 from tests.worker.config_copy import B2B, B2C, CHANNELS, DEMO, Copy
 from worker.config import ConfigError, load
+from worker.links import Links
+from worker.reminders import case_id_of
 
 
 @pytest.fixture
@@ -162,3 +164,16 @@ def test_a_missing_folder_or_file_is_a_problem_too(tmp_path: Path, copy: Copy) -
     (copy.folder / CHANNELS).unlink()
     with pytest.raises(ConfigError, match=r"channels\.yaml: cannot be read"):
         load(copy.folder)
+
+
+def test_the_longest_creditor_has_room_in_a_mailbox(copy: Copy) -> None:
+    """A mailbox's name has 64 characters at most (RFC 5321); of a creditor with one letter more the file is refused."""
+    longest = "a" * 31
+    copy.edit(DEMO, "id: demo", f"id: {longest}")
+    (copy.folder / DEMO).rename(copy.folder / f"creditors/{longest}.yaml")
+    assert list(load(copy.folder).creditors) == [longest]
+    box = Links("https://x.example", ["k" * 32]).mailbox(case_id_of(longest, "D-1", "g", ""), "x.example")
+    assert len(box.partition("@")[0]) == 64
+    copy.edit(f"creditors/{longest}.yaml", longest, f"{longest}a")
+    (copy.folder / f"creditors/{longest}.yaml").rename(copy.folder / f"creditors/{longest}a.yaml")
+    assert any(".yaml: id: " in problem for problem in copy.problems())

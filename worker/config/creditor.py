@@ -236,7 +236,7 @@ class Creditor(Frozen):
     `api_keys` are hashes of the keys that open the HTTP door, at most `api_rate` requests at a time.
     """
 
-    id: str = Field(pattern=r"^[a-z0-9_]{1,32}$")
+    id: str = Field(pattern=r"^[a-z0-9_]{1,31}$")  # a debtor's mailbox to answer to holds it, in 64 characters in all
     name: Line
     address: Block
     registration: Line | None = None
