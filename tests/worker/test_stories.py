@@ -79,7 +79,7 @@ class Story:
     def answers(self, detail: tuple[AnswerKind, int, bool, str]) -> None:
         """The debtor says something, of one invoice or of all."""
         kind, days, named, channel = detail
-        day = self.rig.app.clock.now().date() + timedelta(days=days)
+        day = local_today(self.case, self.rig.app.clock.now()) + timedelta(days=days)
         said = Answer(
             kind=kind,
             source="page",
