@@ -1,6 +1,6 @@
 """What a debtor can answer, whatever the way: a key, a page, an SMS, an email. What each does is in `effects.py`."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime
 from typing import Literal
 
@@ -29,41 +29,47 @@ LONGEST = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """One thing a debtor said.
+class Content:
+    """What was said, and where.
 
-    `ref` tells it from every other answer of that creditor: the same one twice is one (a Message-ID, a call's id with
-    the key and the place in the menu, a form's own number). `attempt` is the message it answers, where that is known.
-    `invoices` are those it is about; none means all. `on` is the date of a promise, of the first instalment, or by
-    which a circuit approves; `count` the number of instalments. `channels` are those an opt-out, an opt-in or a wrong
-    person is about. `text` is in their own words: it is for people, in the history and the task, and never in a log.
+    `attempt` is the message it answers, where that is known. `invoices` are those it is about; none means all. `on` is
+    the date of a promise, of the first instalment, or by which a circuit approves; `count` the number of instalments.
+    `channels` are those an opt-out, an opt-in or a wrong person is about.
     """
 
     kind: AnswerKind
     source: Source
-    ref: str
     attempt: int | None = None
     invoices: tuple[str, ...] = ()
     on: date | None = None
     count: int = 0
     method: Method = ""
     channels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer(Content):
+    """One thing a debtor said.
+
+    `ref` tells it from every other answer of that creditor: the same one twice is one (a Message-ID, a call's id with
+    the key and the place in the menu, a form's own number). `text` is in their own words: it is for people, in the
+    history and the task, and never in a log.
+    """
+
+    ref: str
     text: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class Said(Content):
     """What the snapshot keeps of an answer: enough to repeat it to the debtor and to an operator, not their words."""
 
-    kind: AnswerKind
-    source: Source
     at: datetime
-    attempt: int | None = None
-    invoices: tuple[str, ...] = ()
-    on: date | None = None
-    count: int = 0
-    method: Method = ""
-    channels: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, answer: Answer, at: datetime) -> "Said":
+        """That answer, given then."""
+        return cls(at=at, **{each.name: getattr(answer, each.name) for each in fields(Content)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -291,17 +291,7 @@ def _ran(case: Case, errand: Errand) -> bool:
 
 def _hear(case: Case, event: AnswerReceived) -> Case:
     answer = event.answer
-    said = Said(
-        kind=answer.kind,
-        source=answer.source,
-        at=event.at,
-        attempt=answer.attempt,
-        invoices=answer.invoices,
-        on=answer.on,
-        count=answer.count,
-        method=answer.method,
-        channels=answer.channels,
-    )
+    said = Said.of(answer, event.at)
     case = replace(case, said=(*case.said, said)[-ANSWERS_KEPT:])
     if answer.method:
         case = replace(case, promised_method=answer.method)
