@@ -112,7 +112,10 @@ def _receive_once(app: App, receipt: Receipt, case_id: str, number: int) -> bool
 
 
 def _heed_late(app: App, seen: Seen, receipt: Receipt, number: int) -> bool:
-    """What is said of a try that another came after still tells what the address is worth. False: nothing new."""
+    """What is said of a try that another came after still tells what the address is worth. False: nothing new.
+
+    It is heard once: said again after the debtor has switched the channel on, it switches nothing off.
+    """
     case, now, why = seen.case, app.clock.now(), _SUPPRESSED.get(receipt.what)
     send = _earlier_try(app, case, number) if why and number <= case.attempts else None
     if why is None or send is None or not _went_to_the_debtor(app, case, send):
@@ -122,11 +125,22 @@ def _heed_late(app: App, seen: Seen, receipt: Receipt, number: int) -> bool:
         return False
     suppressed = AddressSuppressed(at=now, channels=(send.channel,), why=why, by=receipt.provider)
     commit = Commit(case.creditor)
+    _mark(commit, f"receipt:{_digest(f'{receipt.attempt}|{receipt.what}')}")
     after = commit.change(seen.stored, [suppressed])
     keep_in_step(commit, after, [suppressed], now)
     commit.look_now(case.id, now)
-    app.cases.commit(commit)
+    try:
+        app.cases.commit(commit)
+    except Refused:
+        return False
     return True
+
+
+def _mark(commit: Commit, name: str) -> None:
+    """Have it refused if another of that name was committed before."""
+    mark = commit.keys.job(name)
+    commit.guard("absent", mark)
+    commit.op("SET", mark, "1", "EX", int(REMEMBERED.total_seconds()))
 
 
 def _earlier_try(app: App, case: Case, number: int) -> Send | None:
@@ -213,9 +227,7 @@ def _answer_once(app: App, case_id: str, said: Answer) -> Heard:
         raise NoSuchCase(case_id)
     now, creditor = app.clock.now(), creditor_of(case_id)
     commit = Commit(creditor)
-    mark = commit.keys.job(f"answer:{_digest(f'{case_id}|{said.ref}')}")
-    commit.guard("absent", mark)
-    commit.op("SET", mark, "1", "EX", int(REMEMBERED.total_seconds()))
+    _mark(commit, f"answer:{_digest(f'{case_id}|{said.ref}')}")
     events = _answered(app, stored, said, now)
     case = commit.change(stored, events)
     keep_in_step(commit, case, events, now)

@@ -154,6 +154,23 @@ def test_what_is_said_of_an_earlier_try_still_tells_what_the_address_is_worth(ma
     assert not receive(rig.app, Receipt(f"{case.id}.1", "complained", "sendgrid", "spamreport"))
 
 
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_a_repeat_switches_nothing_off_again(make_rig: Any, attempt: int) -> None:
+    """The provider repeats its batch after the debtor has asked for emails again: that is known, of any try."""
+    rig = make_rig("email")
+    case = rig.open(debtor__phone="+33639980101")
+    rig.settle(case)
+    receive(rig.app, Receipt(f"{case.id}.1", "soft", "sendgrid", "blocked"))
+    rig.jump(MORNING + timedelta(hours=7))
+    rig.settle(case)
+    said = Receipt(f"{case.id}.{attempt}", "unsubscribed", "sendgrid", "unsubscribe")
+    assert receive(rig.app, said)
+    answer(rig.app, case.id, Answer(kind="opt_in", source="page", ref="1", channels=("email",)))
+    assert rig.case(case.id).unusable == ()
+    assert not receive(rig.app, said)
+    assert rig.case(case.id).unusable == ()
+
+
 def test_an_errand_whose_words_are_refused_is_not_repeated(make_rig: Any) -> None:
     """No hold keeps an errand, so that nothing but this would end it."""
     rig = make_rig("sms")
