@@ -19,6 +19,7 @@ from worker.dunning.model import Case, creditor_of
 from worker.dunning.view import local_today
 from worker.inbound import NoSuchCase, answer
 from worker.inbox import whole
+from worker.intake import REMEMBERED
 from worker.links import BadToken
 from worker.queues import INBOUND
 from worker.suppression import add
@@ -96,12 +97,19 @@ def _senders(app: App, number: str) -> set[str]:
 
 
 def _stop(app: App, reply: Reply, cases: list[Case]) -> None:
-    """For everybody who writes from that number, whether or not we know a case of theirs."""
-    creditors = _senders(app, reply.to) | {case.creditor for case in cases}
-    for creditor in creditors or set(app.config.creditors):  # the list first: it stops them all
-        add(app, creditor, "sms", reply.sender, why="opted_out", by="sms")
+    """For everybody who writes from that number, whether or not we know a case of theirs.
+
+    Once all is done it is marked so: delivered again, after a START perhaps, it does nothing.
+    """
+    creditors = _senders(app, reply.to) | {case.creditor for case in cases} or set(app.config.creditors)
+    marks = {creditor: Keys(creditor).job(f"stop:{reply.id}") for creditor in creditors}
+    for creditor, mark in marks.items():  # the list first: it stops them all
+        if not app.client.exists(mark):
+            add(app, creditor, "sms", reply.sender, why="opted_out", by="sms")
     for case in cases:
         _answer(app, case, reply, Understood("stop"))
+    for mark in marks.values():
+        app.client.set(mark, "1", ex=REMEMBERED)
 
 
 def _is_theirs(app: App, case: Case, reply: Reply) -> bool:

@@ -106,6 +106,18 @@ def test_stop_takes_that_number_off_sms_and_start_puts_it_back(rig: Rig, reply: 
     assert not rig.case(case.id).unusable
 
 
+def test_a_stop_that_is_delivered_again_after_start_is_known(rig: Rig) -> None:
+    """The provider's repetition takes back nothing of what they have asked for since."""
+    case = written_to(rig)
+    listen(rig.app, sms("STOP"))
+    listen(rig.app, sms("START"))
+    listen(rig.app, sms("STOP"))
+    assert not listed(rig.app, "demo")
+    assert not rig.case(case.id).unusable
+    listen(rig.app, sms("STOP", id="SM-another"))
+    assert [entry.address for entry in listed(rig.app, "demo")] == [NUMBER]
+
+
 def test_stop_from_a_number_nobody_knows_is_heeded_all_the_same(rig: Rig) -> None:
     """It is on the list of whoever writes from that number, for the case that may come."""
     listen(rig.app, sms("STOP", sender="+33639980199"))
