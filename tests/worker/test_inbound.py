@@ -162,3 +162,35 @@ def test_a_refusal_after_the_notice_does_not_shorten_its_time(rig: Rig) -> None:
     on(rig, case, date(2026, 4, 13))
     assert rig.case(case.id).ended is None
     assert rig.case(case.id).case_hold() is None
+
+
+def test_what_did_not_get_through_is_not_said_again_after_an_answer(rig: Rig) -> None:
+    """A mailbox was full; they promised meanwhile, and did not keep it: the next step comes, firmer, not the same."""
+    case = reminded(rig)
+    receive(rig.app, Receipt(attempt_id(case, 1), "soft", "sendgrid", "452"))
+    answer(rig.app, case.id, say("promise", on=date(2026, 4, 8)))
+    assert on(rig, case, date(2026, 4, 13)) == 2
+    assert [(run.step, run.firmer) for run in rig.case(case.id).runs if not run.skipped] == [("sms_reminder", True)]
+
+
+def test_a_dispute_of_what_was_paid_holds_once_the_payment_comes_back(rig: Rig) -> None:
+    """The case had ended; a person was told; the ladder does not go on over their head."""
+    case = reminded(rig)
+    rig.pay()
+    rig.settle(case)
+    answer(rig.app, case.id, say("dispute"))
+    failed = {"type": "payment_failed", "version": 1, "job_id": "f", "creditor": "demo", "invoice": "F-2026/001"}
+    rig.take({**failed, "amount": "1200.50", "currency": "EUR"}, MORNING + timedelta(hours=9))
+    hold = rig.case(case.id).case_hold()
+    assert rig.case(case.id).ended is None
+    assert hold
+    assert hold.reason == "dispute"
+
+
+def test_help_is_given_once_a_day(rig: Rig) -> None:
+    """Two machines that answer each other come to an end."""
+    case = reminded(rig)
+    for turn in range(5):
+        answer(rig.app, case.id, say("help", source="sms", ref=str(turn)))
+        rig.settle(case)
+    assert [channel for channel, _ in sent(Path())].count("sms") == 1

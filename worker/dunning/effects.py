@@ -53,6 +53,9 @@ EFFECTS: dict[AnswerKind, Effect] = {
     "help": Effect(),
 }
 
+#: Ends that a payment which comes back undoes: what a debtor disputes after one is held then.
+MAY_COME_BACK = frozenset({"paid", "credited"})
+
 #: An address is a mailbox, or a number that both SMS and calls go to.
 _SAME_ADDRESS = {"email": ("email",), "sms": ("sms", "voice"), "voice": ("sms", "voice")}
 
@@ -91,9 +94,9 @@ def consequences(case: Case, answer: Answer, rules: AnswerRules, calendar: Calen
     """
     _check(case, answer, rules, now)
     events: list[Event] = [AnswerReceived(at=now, answer=answer)]
-    if case.ended:
-        return [*events, *_addresses(case, answer, now)]
     effect = EFFECTS[answer.kind]
+    if case.ended and not (effect.task and case.ended.reason in MAY_COME_BACK):
+        return [*events, *_addresses(case, answer, now)]
     numbers: Iterable[str | None] = (None,) if effect.whole or not answer.invoices else answer.invoices
     if effect.hold:
         events += [

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from worker.dunning import receipts
@@ -297,9 +298,15 @@ def _hear(case: Case, event: AnswerReceived) -> Case:
         case = replace(case, promised_method=answer.method)
     if answer.kind == "refusal":
         case = replace(case, refusal=True)
-    if answer.kind in ("link", "help"):
+    if answer.kind == "link" or (answer.kind == "help" and not _helped_lately(case, event.at)):
         case = _owe(case, Errand(kind=answer.kind, channel="sms", ref=answer.ref, since=event.at))
     return case
+
+
+def _helped_lately(case: Case, now: datetime) -> bool:
+    """Two machines that answer each other shall not do so for ever: help comes once a day."""
+    since = [errand.since for errand in case.errands if errand.kind == "help"]
+    return any(now - moment < timedelta(days=1) for moment in since)
 
 
 def _suppress(case: Case, event: AddressSuppressed) -> Case:

@@ -27,11 +27,13 @@ from typing import Literal
 
 from worker.dunning.contact import add_business_days, forward, gap_ends, start_of_day
 from worker.dunning.decision import Around, Decision, End, HandOver, HoldInvoices, Lapse, PlaceHold, Remind, Skip, Wait
+from worker.dunning.effects import EFFECTS
 from worker.dunning.errands import may_run, next_errand
 from worker.dunning.fold import still_owed
 from worker.dunning.model import ZERO, Case, Hold, Invoice, StepRun
 from worker.dunning.preflight import fit_from, wrong_invoices
 from worker.dunning.reach import extended, plan_for, refused, retry_at, to_do
+from worker.dunning.receipts import MISSED
 from worker.dunning.standing import UNDELIVERABLE, Candidate, candidates
 from worker.dunning.strategy import PROMISES, Step, Strategy
 from worker.dunning.view import View, lines, opens_at, run_key, total, usable
@@ -279,6 +281,8 @@ def _unfinished(view: View) -> Decision | None:
     wanted = tuple(channel for channel in plan if to_do(view.case, run, step, channel))
     if not wanted:
         return None
+    if _answered_since(view.case, run):
+        return Skip(step, run.anchor, "they answered meanwhile")
     ready = tuple(channel for channel in wanted if retry_at(run, channel, view.now) <= view.now)
     if not ready:
         return Wait("backoff", min(retry_at(run, channel, view.now) for channel in wanted), step.name)
@@ -287,6 +291,13 @@ def _unfinished(view: View) -> Decision | None:
         return Wait("gap", gap, step.name)
     covers = tuple(i.number for i in lines(view.case, step, run.anchor, view.today) if i.kind == "invoice")
     return _remind(view, step, run.anchor, covers=covers, wanted=ready, plan=plan)
+
+
+def _answered_since(case: Case, run: StepRun) -> bool:
+    """Did a message of the run not get through, and have they answered since? Then the ladder goes on from there."""
+    missed = any(send.receipt in MISSED for send in run.sends)
+    stands = (said.kind == "refusal" or EFFECTS[said.kind].hold for said in case.said if said.at >= run.at)
+    return missed and any(stands)
 
 
 def _reached_nobody(view: View, run: StepRun, step: Step, plan: tuple[str, ...]) -> Decision:
