@@ -67,6 +67,7 @@ def bytes_of_indexes(at: Stage) -> dict[str, int]:
         keys = Keys(CREDITOR)
         sizes = {"invoices": app.client.hlen(keys.invoices), "groups": app.client.hlen(keys.groups)}
         sizes["cases"] = app.client.zcard(keys.cases)
+        sizes["phones"] = app.client.hlen(keys.phones)
         shares = {name: _memory(app, getattr(keys, name)) / size for name, size in sizes.items() if size}
     return {name: round(share * (2 if name == "invoices" else 1)) for name, share in shares.items()}
 
