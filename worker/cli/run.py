@@ -89,7 +89,7 @@ def worker(
 
 
 def web() -> None:
-    """Run the web doors, on WEB_PORT (8000) of loopback: what providers fetch."""
+    """Run the web doors, on WEB_PORT (8000) of loopback: for providers, debtors and billing systems."""
     from worker.web import serve
 
     serve(_open(None, None))
