@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from channels.base import Accepted, Channel, ChannelError, ConfigurationError, Unavailable, Uncertain
+from channels.settings import MESSAGING_SERVICE
 from worker.app import App
 from worker.cases import Conflict, NotDurable, Refused, Seen
 from worker.commit import Commit, Stored, millis, suppressed_field
@@ -21,7 +22,7 @@ from worker.dunning.ladder import may_send
 from worker.dunning.model import Send, StepRun, address_of, attempt_id, parse_attempt_id
 from worker.logs import place_of
 from worker.look import failure, keep_in_step, settle_agenda
-from worker.messages import NothingToSay, Prepared, prepare
+from worker.messages import NothingToSay, Prepared, can_be_answered, prepare
 from worker.outcomes import Outcome, record
 from worker.still_due import may_go
 from worker.store import away, until_it_answers
@@ -166,7 +167,9 @@ def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> Begun:
     address = address_of(case.debtor, trying.send.channel)
     if address:
         commit.guard("is", commit.keys.suppressed, suppressed_field(trying.send.channel, address), "")
-    if trying.send.channel == "sms":  # who answers an SMS is known by their number alone
+    sender = prepared.message.sender
+    if trying.send.channel == "sms" and (can_be_answered(sender) or MESSAGING_SERVICE.fullmatch(sender)):
+        # Who answers an SMS is known by their number alone; nobody can answer a name.
         commit.op("HSET", commit.keys.phones, prepared.message.to, f"{millis(trying.now)}|{case.id}")
     commit.lease(case.id, event.lease)
     begun = time.monotonic()

@@ -8,6 +8,7 @@ import pytest
 
 from channels.base import Receipt, Reply
 from tests.conftest import MakeApp
+from worker.commit import Keys
 from worker.dunning.answers import Answer
 from worker.dunning.model import Case, attempt_id
 from worker.inbound import answer, receive
@@ -214,3 +215,11 @@ def _attempt(case: Case, channel: str) -> str:
     send = case.runs[0].send(channel)
     assert send
     return attempt_id(case, send.attempt)
+
+
+def test_an_answer_to_a_name_is_of_nobody(make_app: MakeApp) -> None:
+    """An SMS that came from a name cannot be answered: no number is kept for it."""
+    rig = Rig(make_app(at=MORNING, speed=1))
+    rig.settle(rig.open(debtor__phone=NUMBER, debtor__email=None))
+    assert [line["channel"] for line in outbox(Path())] == ["sms"]
+    assert not rig.app.client.exists(Keys("demo").phones)
