@@ -15,13 +15,14 @@ import structlog
 from channels.base import Accepted, Channel, ChannelError, ConfigurationError, Unavailable, Uncertain
 from channels.settings import MESSAGING_SERVICE
 from worker.app import App
+from worker.beside import keep_in_step
 from worker.cases import Conflict, NotDurable, Refused, Seen
 from worker.commit import Commit, Stored, millis, suppressed_field
 from worker.dunning.events import AddressSuppressed, AttemptBegun, AttemptReleased, Event
 from worker.dunning.ladder import may_send
 from worker.dunning.model import Send, StepRun, address_of, attempt_id, parse_attempt_id
 from worker.logs import place_of
-from worker.look import failure, keep_in_step, settle_agenda
+from worker.look import failure, settle_agenda
 from worker.messages import NothingToSay, Prepared, can_be_answered, prepare
 from worker.outcomes import Outcome, record
 from worker.still_due import may_go
@@ -158,6 +159,8 @@ def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> Begun:
         words=prepared.wording.words,
         reference=prepared.message.reference,
         segments=prepared.wording.segments,
+        sender=prepared.message.sender,
+        possible_copy=trying.send.possible_copy,
         real_at=real if app.clock.rehearsal else None,
     )
     commit = Commit(case.creditor)

@@ -14,11 +14,15 @@ from worker.dunning.events import (
     ApprovalGiven,
     AttemptAccepted,
     AttemptBegun,
+    AttemptReappeared,
+    AttemptRecalled,
     AttemptRejected,
     AttemptReleased,
     AttemptReserved,
+    AttemptSought,
     AttemptUnavailable,
     AttemptUncertain,
+    AttemptUnsettled,
     CaseEnded,
     CaseOpened,
     CaseReopened,
@@ -33,6 +37,7 @@ from worker.dunning.events import (
     LookFailed,
     PaymentFailed,
     PaymentReceived,
+    RecallRefused,
     ReceiptArrived,
     StepSkipped,
     TaskDone,
@@ -174,6 +179,9 @@ def _reserve(case: Case, event: AttemptReserved) -> Case:
         missed=before.missed if before else 0,
         config=event.config,
         lease=event.lease,
+        given_up=before.given_up if before else (),
+        copies=before.copies if before else 0,
+        possible_copy=before.possible_copy if before else False,
     )
     others = tuple(s for s in run.sends if s.channel != event.channel)
     run = replace(run, sends=(*others, send), channels=event.channels, covers=event.covers)
@@ -218,24 +226,27 @@ def _begin(case: Case, event: AttemptBegun) -> Case:
         provider=event.provider,
         tries=before.tries + 1,
         to=address_digest(case.debtor, before.channel),
+        begun=event.real_at or event.at,
+        sender=event.sender,
+        possible_copy=False,
     )
     return _set_send(replace(case, failures=0), event.attempt, send)
 
 
+def _settled(send: Send) -> Send:
+    """What is only of use as long as it is not known what became of the call is forgotten."""
+    return replace(send, lease=None, begun=None, sender="", settle_at=None, looks=0)
+
+
 def _accept(case: Case, event: AttemptAccepted) -> Case:
     send = replace(
-        _send(case, event.attempt),
-        status="accepted",
-        provider_id=event.provider_id,
-        lease=None,
-        code="",
-        config="",
+        _settled(_send(case, event.attempt)), status="accepted", provider_id=event.provider_id, code="", config=""
     )
     return _set_send(case, event.attempt, send)
 
 
 def _reject(case: Case, event: AttemptRejected) -> Case:
-    send = replace(_send(case, event.attempt), status="rejected", lease=None, code=event.code)
+    send = replace(_settled(_send(case, event.attempt)), status="rejected", code=event.code)
     case = _set_send(case, event.attempt, send)
     if event.why == "content" or send.to not in ("", address_digest(case.debtor, send.channel)):
         return case  # nothing is wrong with the address, or upstream has corrected it meanwhile
@@ -244,19 +255,50 @@ def _reject(case: Case, event: AttemptRejected) -> Case:
 
 
 def _unavailable(case: Case, event: AttemptUnavailable) -> Case:
+    """One that had been uncertain may turn up all the same: which it was is remembered."""
+    before = _send(case, event.attempt)
+    given_up = (*before.given_up, event.attempt) if before.status == "uncertain" else before.given_up
     send = replace(
-        _send(case, event.attempt), status="unavailable", lease=None, code=event.code, retry_at=event.retry_at
+        _settled(before),
+        status="unavailable",
+        code=event.code,
+        retry_at=event.retry_at,
+        given_up=given_up,
+        possible_copy=before.possible_copy or event.possible_copy,
     )
     return _set_send(case, event.attempt, send)
+
+
+def _reappear(case: Case, event: AttemptReappeared) -> Case:
+    """Nobody has called again: it was said after all. Somebody has, or is about to: it was said twice."""
+    found = case.find_given_up(event.attempt)
+    if found is None:
+        raise ValueError(f"attempt {event.attempt} was not given up")
+    _, send = found
+    given_up = tuple(number for number in send.given_up if number != event.attempt)
+    if send.status in ("released", "unavailable"):
+        after = replace(
+            _settled(send),
+            attempt=event.attempt,
+            status="accepted",
+            provider_id=event.provider_id,
+            code="",
+            config="",
+            retry_at=None,
+            possible_copy=False,
+            given_up=given_up,
+        )
+    else:
+        after = replace(send, given_up=given_up, copies=send.copies + 1)
+    return _set_send(case, send.attempt, after)
 
 
 def _receive(case: Case, event: ReceiptArrived) -> Case:
     """Whatever it says, the provider had the message. A lost one is for another channel, one missed is tried again."""
     send = _send(case, event.attempt)
     heard = replace(
-        send,
+        _settled(send),
         status="accepted",
-        lease=None,
         config="",
         code="",
         provider_id=event.provider_id or send.provider_id,
@@ -321,8 +363,29 @@ def _restore(case: Case, event: AddressRestored) -> Case:
 
 
 def _uncertain(case: Case, event: AttemptUncertain) -> Case:
-    send = replace(_send(case, event.attempt), status="uncertain", lease=None, code=event.code)
+    send = replace(
+        _send(case, event.attempt), status="uncertain", lease=None, code=event.code, settle_at=event.settle_at
+    )
     return _set_send(case, event.attempt, send)
+
+
+def _sought(case: Case, event: AttemptSought) -> Case:
+    send = _send(case, event.attempt)
+    return _set_send(case, event.attempt, replace(send, looks=send.looks + 1, settle_at=event.settle_at))
+
+
+def _unsettled(case: Case, event: AttemptUnsettled) -> Case:
+    return _set_send(case, event.attempt, replace(_send(case, event.attempt), settle_at=event.settle_at))
+
+
+def _recall(case: Case, event: AttemptRecalled) -> Case:
+    """Nobody got it: once the case may be chased again, it is sent again."""
+    send = replace(_send(case, event.attempt), status="unavailable", code="recalled", retry_at=event.at, recall="done")
+    return _set_send(case, event.attempt, send)
+
+
+def _refuse_recall(case: Case, event: RecallRefused) -> Case:
+    return _set_send(case, event.attempt, replace(_send(case, event.attempt), recall="refused"))
 
 
 def _open_task(case: Case, event: TaskOpened) -> Case:
@@ -366,6 +429,11 @@ _CHANGES: dict[type[Event], Callable[[Case, Any], Case]] = {
     AttemptRejected: _reject,
     AttemptUnavailable: _unavailable,
     AttemptUncertain: _uncertain,
+    AttemptSought: _sought,
+    AttemptUnsettled: _unsettled,
+    AttemptReappeared: _reappear,
+    AttemptRecalled: _recall,
+    RecallRefused: _refuse_recall,
     ReceiptArrived: _receive,
     AnswerReceived: _hear,
     AddressSuppressed: _suppress,
