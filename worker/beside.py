@@ -81,7 +81,7 @@ def _log_contact(commit: Commit, case: Case, attempt: int, now: datetime) -> Non
     if found is None or found[1].channel == "task" or found[0].errand:
         return
     key = commit.keys.contacts(case.id)
-    commit.op("ZADD", key, millis(now), _member(case, *found))
+    commit.op("ZADD", key, "NX", millis(now), _member(case, *found))
     commit.op("ZREMRANGEBYSCORE", key, "-inf", millis(now - CONTACTS_KEPT))
 
 
@@ -112,8 +112,13 @@ def _begun(commit: Commit, _: Case, event: AttemptBegun, __: datetime) -> None:
         commit.op("HINCRBY", commit.keys.counts, POSSIBLE_COPIES, 1)
 
 
-def _accepted(commit: Commit, case: Case, event: AttemptAccepted, _: datetime) -> None:
-    """The provider's id of a call is accounted for: when another is in doubt, this one is not it."""
+def _accepted(commit: Commit, case: Case, event: AttemptAccepted, now: datetime) -> None:
+    """The provider's id of a call is accounted for: when another is in doubt, this one is not it.
+
+    What others than its caller say of it may be said of one that had been taken for not sent, and for no contact.
+    """
+    if event.by:
+        _log_contact(commit, case, event.attempt, now)
     if event.provider_id and "voice" in _channel_of(case, event.attempt):
         real = event.real_at or event.at
         commit.op("ZADD", commit.keys.calls, millis(real), event.provider_id)

@@ -165,6 +165,7 @@ def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> Begun:
     )
     commit = Commit(case.creditor)
     after = commit.change(trying.seen.stored, [event])
+    keep_in_step(commit, after, [event], trying.now)
     scopes = ("all", "creditor", f"strategy:{case.strategy}", f"channel:{trying.send.channel}")
     commit.guard("free", commit.keys.paused, *scopes)
     address = address_of(case.debtor, trying.send.channel)

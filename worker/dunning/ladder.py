@@ -46,16 +46,20 @@ PAUSE_RECHECK, FULL_RECHECK = timedelta(minutes=5), timedelta(seconds=1)
 
 def decide(case: Case, strategy: Strategy, now: datetime, around: Around) -> Decision:
     """What to do about the case at `now` (ladder time, aware). Never raises for a well-formed case."""
-    open_sends = [send for _, send in case.open_sends()]
-    under_way = any(send.status != "uncertain" for send in open_sends)
-    asked = None if under_way else question(case, now)
-    if asked:
-        return asked
+    under_way = any(send.status != "uncertain" for _, send in case.open_sends())
     if case.ended:
-        return Wait("ended", None if under_way else next_question(case))
-    if under_way:
+        decision: Decision = Wait("ended", None if under_way else next_question(case))
+    elif under_way:
         return Wait("in_flight")
-    view = View(case, strategy, now, around)
+    else:
+        decision = _of_open_case(View(case, strategy, now, around))
+    # Asking takes a while: what the case itself needs comes first.
+    asked = question(case, now) if isinstance(decision, Wait) and not under_way else None
+    return asked or decision
+
+
+def _of_open_case(view: View) -> Decision:
+    case = view.case
     checked = _check_invoices(view)
     if checked:
         return checked
@@ -65,7 +69,7 @@ def decide(case: Case, strategy: Strategy, now: datetime, around: Around) -> Dec
     errand = next_errand(view)
     if isinstance(errand, Remind):
         return errand
-    doubtful = Wait("held: uncertain", next_question(case)) if open_sends else None
+    doubtful = Wait("held: uncertain", next_question(case)) if any(case.open_sends()) else None
     decision = doubtful or _held(view) or _paused(view) or _next(view)
     if (
         errand
@@ -74,11 +78,6 @@ def decide(case: Case, strategy: Strategy, now: datetime, around: Around) -> Dec
     ):
         return errand
     return decision
-
-
-def _sooner(wait: Wait, other: Wait) -> Wait:
-    """Whichever is over first."""
-    return other if wait.until is None or (other.until and other.until < wait.until) else wait
 
 
 def may_send(case: Case, strategy: Strategy, run: StepRun, channel: str, now: datetime, around: Around) -> str | None:
