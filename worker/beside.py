@@ -11,6 +11,7 @@ from worker.dunning.events import (
     AddressSuppressed,
     AttemptAccepted,
     AttemptBegun,
+    AttemptFound,
     AttemptReappeared,
     AttemptRecalled,
     AttemptRejected,
@@ -112,15 +113,15 @@ def _begun(commit: Commit, _: Case, event: AttemptBegun, __: datetime) -> None:
         commit.op("HINCRBY", commit.keys.counts, POSSIBLE_COPIES, 1)
 
 
-def _accepted(commit: Commit, case: Case, event: AttemptAccepted, now: datetime) -> None:
+def _accepted(commit: Commit, case: Case, event: AttemptAccepted | AttemptFound, now: datetime) -> None:
     """The provider's id of a call is accounted for: when another is in doubt, this one is not it.
 
     What others than its caller say of it may be said of one that had been taken for not sent, and for no contact.
     """
-    if event.by:
+    if isinstance(event, AttemptFound) or event.by:
         _log_contact(commit, case, event.attempt, now)
     if event.provider_id and "voice" in _channel_of(case, event.attempt):
-        real = event.real_at or event.at
+        real = getattr(event, "real_at", None) or event.at
         commit.op("ZADD", commit.keys.calls, millis(real), event.provider_id)
         commit.op("ZREMRANGEBYSCORE", commit.keys.calls, "-inf", millis(real - CALLS_KEPT))
 
@@ -169,6 +170,7 @@ _CHANGES: Mapping[type[Event], Callable[[Commit, Case, Any, datetime], None]] = 
     AttemptRejected: _rejected,
     AttemptBegun: _begun,
     AttemptAccepted: _accepted,
+    AttemptFound: _accepted,
     AttemptUncertain: _uncertain,
     ReceiptArrived: _received,
     AddressSuppressed: _suppressed,

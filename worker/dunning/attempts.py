@@ -8,6 +8,7 @@ from worker.dunning import receipts
 from worker.dunning.events import (
     AttemptAccepted,
     AttemptBegun,
+    AttemptFound,
     AttemptReappeared,
     AttemptRecalled,
     AttemptRejected,
@@ -100,6 +101,19 @@ def _settled(send: Send) -> Send:
 def _accept(case: Case, event: AttemptAccepted) -> Case:
     send = replace(
         _settled(_send(case, event.attempt)), status="accepted", provider_id=event.provider_id, code="", config=""
+    )
+    return _set_send(case, event.attempt, send)
+
+
+def _find(case: Case, event: AttemptFound) -> Case:
+    send = replace(
+        _settled(_send(case, event.attempt)),
+        status="accepted",
+        provider=event.provider,
+        provider_id=event.provider_id,
+        to=address_digest(case.debtor, _send(case, event.attempt).channel),
+        code="",
+        config="",
     )
     return _set_send(case, event.attempt, send)
 
@@ -203,6 +217,7 @@ CHANGES: Mapping[type[Event], Callable[[Case, Any], Case]] = {
     AttemptReleased: _release,
     AttemptBegun: _begin,
     AttemptAccepted: _accept,
+    AttemptFound: _find,
     AttemptRejected: _reject,
     AttemptUnavailable: _unavailable,
     AttemptUncertain: _uncertain,

@@ -45,6 +45,13 @@ class CaseReopened(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CaseRestored(Event):
+    """The case was read back from an export: what happened to it after `since` (real time) is not known here."""
+
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DebtorChanged(Event):
     """Upstream knows the debtor better: another address, another language. Addresses that changed are usable again."""
 
@@ -191,6 +198,15 @@ class AttemptAccepted(Event):
     provider_id: str = ""
     by: str = ""
     real_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFound(Event):
+    """The provider has had that message already, by a try that this store has forgotten: it is not sent again."""
+
+    attempt: int
+    provider: str
+    provider_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

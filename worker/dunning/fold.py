@@ -16,6 +16,7 @@ from worker.dunning.events import (
     CaseEnded,
     CaseOpened,
     CaseReopened,
+    CaseRestored,
     DebtorChanged,
     Event,
     HandedOver,
@@ -75,6 +76,11 @@ def _open(event: CaseOpened) -> Case:
 
 def _reopen(case: Case, _: CaseReopened) -> Case:
     return replace(case, ended=None)
+
+
+def _restore_case(case: Case, event: CaseRestored) -> Case:
+    """Of several, the one that has forgotten most counts."""
+    return replace(case, forgotten_since=min(event.since, case.forgotten_since or event.since))
 
 
 def _change_debtor(case: Case, event: DebtorChanged) -> Case:
@@ -232,6 +238,7 @@ def _fail(case: Case, _: LookFailed) -> Case:
 _CHANGES: dict[type[Event], Callable[[Case, Any], Case]] = {
     **attempts.CHANGES,
     CaseReopened: _reopen,
+    CaseRestored: _restore_case,
     DebtorChanged: _change_debtor,
     InvoicesStated: _state,
     PaymentReceived: _move,

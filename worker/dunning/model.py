@@ -224,7 +224,7 @@ class Case:
     upstream's books last spoke of the debtor. `let_pass` are defects of invoices that somebody released: (number,
     defect). `said` are the debtor's last answers, oldest first, `errands` what they are owed for them,
     `promised_method` how they said they would pay. `refusal`: they said that they will not; the formal notice comes
-    next.
+    next. `forgotten_since` (real time): it was restored, and what happened to it after that is not known here.
     """
 
     id: str
@@ -251,6 +251,7 @@ class Case:
     errands: tuple[Errand, ...] = ()
     promised_method: Method = ""
     refusal: bool = False
+    forgotten_since: datetime | None = None
     ended: Ended | None = None
 
     def invoice(self, number: str) -> Invoice | None:
