@@ -60,6 +60,7 @@ class Keys:
         self.suppressed = f"{self._root}:suppressed"
         self.phones = f"{self._root}:phones"
         self.rate = f"{self._root}:rate"
+        self.feed = f"{self._root}:feed"
         self.forwarder = f"{self._root}:forwarder"
         self.counts = f"{self._root}:counts"
         self.calls = f"{self._root}:calls"

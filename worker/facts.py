@@ -22,7 +22,7 @@ from worker.dunning.events import (
 )
 from worker.dunning.fold import fold
 from worker.dunning.model import ZERO, Case, Hold, Invoice, Movement
-from worker.jobs import BadJob, CaseClosed, CaseHeld, CaseReleased
+from worker.jobs import BadJob, CaseClosed, CaseHeld, CaseReleased, PaymentsChecked
 from worker.jobs import PaymentFailed as FailedJob
 from worker.jobs import PaymentReceived as ReceivedJob
 from worker.look import withdraw_tasks
@@ -177,6 +177,10 @@ def _keep_for_later(taking: Taking, job: ReceivedJob | FailedJob, amount: Decima
 
 def _moved(taking: Taking, number: str, amount: Decimal, reference: str) -> Moved:
     return Moved(invoice=number, movement=Movement(amount=amount, as_of=taking.as_of, reference=reference))
+
+
+def check_payments(taking: Taking, job: PaymentsChecked) -> None:
+    """Nothing changes in any case; that the feed is alive is noted with every such job (see `feed.py`)."""
 
 
 # ---- holds and closures

@@ -24,6 +24,7 @@ from worker.dunning.decision import HandOver
 from worker.dunning.events import TaskOpened
 from worker.dunning.ladder import FULL_RECHECK
 from worker.dunning.model import attempt_id
+from worker.feed import Feeds
 from worker.logs import place_of
 from worker.look import HANDOVER, Outlook, failure, follow, write
 from worker.messages import wording_of
@@ -64,6 +65,7 @@ class Scheduler:
         self.queues = queues
         self.skip_idle = skip_idle
         self.stop = Flag()
+        self._feeds = Feeds(app)
         self._quiet_since = time.monotonic()
         self._full: frozenset[str] = frozenset()
         self._measured = False
@@ -88,6 +90,7 @@ class Scheduler:
         now = self.app.clock.now()
         looked = 0
         self._measured = False
+        self._feeds.watch()
         for creditor in self.app.config.creditors:
             looked += self._serve(creditor, now)
         if looked:

@@ -26,7 +26,7 @@ from worker.dunning.events import (
     AttemptUncertain,
     Event,
 )
-from worker.dunning.ladder import may_send
+from worker.dunning.ladder import may_send, pauses
 from worker.dunning.model import Send, StepRun, address_of, attempt_id, parse_attempt_id
 from worker.logs import place_of
 from worker.look import failure, settle_agenda
@@ -178,8 +178,9 @@ def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> Begun:
     commit = Commit(case.creditor)
     after = commit.change(trying.seen.stored, [event])
     keep_in_step(commit, after, [event], trying.now)
-    scopes = ("all", "creditor", f"strategy:{case.strategy}", f"channel:{trying.send.channel}")
-    commit.guard("free", commit.keys.paused, *scopes)
+    strategy = app.config.strategies[case.strategy]
+    step = None if trying.run.errand else strategy.step(trying.run.step)
+    commit.guard("free", commit.keys.paused, *sorted(pauses(strategy, step, trying.send.channel)))
     address = address_of(case.debtor, trying.send.channel)
     if address:
         commit.guard("is", commit.keys.suppressed, suppressed_field(trying.send.channel, address), "")
