@@ -43,6 +43,11 @@ def keep_in_step(commit: Commit, case: Case, events: Iterable[Event], now: datet
             change(commit, case, event, now)
 
 
+def expect_nothing(commit: Commit, case: Case) -> None:
+    """No message of the case is to go by any time any more: a provider has answered, or nothing is planned."""
+    commit.op("ZREM", commit.keys.expected, case.id)
+
+
 def suppressed_fields(case: Case, channels: Iterable[str]) -> list[str]:
     """Under what names the debtor's addresses for these channels would be on the suppression list."""
     pairs = ((channel, address_of(case.debtor, channel)) for channel in channels)
@@ -73,6 +78,7 @@ def _not_sent(
 
 def _rejected(commit: Commit, case: Case, event: AttemptRejected, now: datetime) -> None:
     _forget_contact(commit, case, event.attempt)
+    expect_nothing(commit, case)
     if event.why == "opted_out":
         _suppress(commit, case, _channel_of(case, event.attempt), "opted_out", "provider", now)
 
@@ -118,6 +124,7 @@ def _accepted(commit: Commit, case: Case, event: AttemptAccepted | AttemptFound,
 
     What others than its caller say of it may be said of one that had been taken for not sent, and for no contact.
     """
+    expect_nothing(commit, case)
     if isinstance(event, AttemptFound) or event.by:
         _log_contact(commit, case, event.attempt, now)
     if event.provider_id and "voice" in _channel_of(case, event.attempt):

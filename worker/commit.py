@@ -61,6 +61,8 @@ class Keys:
         self.phones = f"{self._root}:phones"
         self.rate = f"{self._root}:rate"
         self.feed = f"{self._root}:feed"
+        self.expected = f"{self._root}:expected"
+        self.silence = f"{self._root}:silence"
         self.forwarder = f"{self._root}:forwarder"
         self.counts = f"{self._root}:counts"
         self.calls = f"{self._root}:calls"

@@ -177,9 +177,7 @@ def _wait_in_words(case: Case, wait: Wait) -> str:
         case Wait(reason) if reason.startswith("held: "):
             return "held: " + "; ".join(_hold_in_words(case, name) for name in reason[6:].split(", "))
         case Wait(reason) if reason == STALE:
-            return (
-                "nothing was heard of payments for too long: nothing is claimed until the billing system tells of them"
-            )
+            return "nothing was heard of payments for too long: nothing is claimed until upstream tells of them"
         case Wait(reason) if reason.startswith("paused: "):
             return f"{reason} (nothing goes out until `relance resume`)"
         case Wait(reason):

@@ -29,6 +29,7 @@ from worker.logs import place_of
 from worker.look import HANDOVER, Outlook, failure, follow, write
 from worker.messages import wording_of
 from worker.queues import FACTS, INBOUND, REMINDERS, Queues, ask_message, send_message
+from worker.silence import Listener
 from worker.store import away
 
 #: How long a scheduler may take over what it claimed, in real time.
@@ -65,7 +66,7 @@ class Scheduler:
         self.queues = queues
         self.skip_idle = skip_idle
         self.stop = Flag()
-        self._feeds = Feeds(app)
+        self._feeds, self._listener = Feeds(app), Listener(app)
         self._quiet_since = time.monotonic()
         self._full: frozenset[str] = frozenset()
         self._measured = False
@@ -91,6 +92,7 @@ class Scheduler:
         looked = 0
         self._measured = False
         self._feeds.watch()
+        self._listener.listen()
         for creditor in self.app.config.creditors:
             looked += self._serve(creditor, now)
         if looked:

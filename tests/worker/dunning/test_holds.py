@@ -357,7 +357,7 @@ def test_while_nobody_tells_of_payments_a_claim_half_said_waits() -> None:
 
 
 def test_while_nobody_tells_of_payments_courtesies_and_errands_go() -> None:
-    """They claim nothing: the word before the due date, even in a case with an overdue claim; what was asked for."""
+    """They claim nothing: the word before the due date, though a claim of the case waits, and what was asked for."""
     ladder = strategy(step("courtesy", "due-7d"), step("first", "due+1d"))
     story = Story(ladder, at("2026-04-02"))
     story.open(invoice("F1", "2026-04-01"), invoice("F2", "2026-04-08"))
