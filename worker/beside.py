@@ -31,13 +31,20 @@ from worker.dunning.view import run_key
 CONTACTS_KEPT = timedelta(days=400)
 #: How long the ids of calls are kept: one in doubt is asked about within a day, or a person is.
 CALLS_KEPT = timedelta(days=2)
-#: What is counted of each creditor, for operators: messages sent again that may have gone before, and that had.
-POSSIBLE_COPIES, COPIES = "possible_copies", "copies"
+#: The events that are counted, and as what (see `metrics.COUNTERS`).
+COUNTED: Mapping[type[Event], str] = {
+    AttemptAccepted: "attempts_accepted",
+    AttemptRejected: "attempts_rejected",
+    AttemptUnavailable: "attempts_unavailable",
+    AttemptUncertain: "attempts_uncertain",
+}
 
 
 def keep_in_step(commit: Commit, case: Case, events: Iterable[Event], now: datetime) -> None:
     """Change what is kept beside the case as these events, which lead to `case`, ask for."""
     for event in events:
+        if type(event) in COUNTED:
+            commit.count(COUNTED[type(event)])
         change = _CHANGES.get(type(event))
         if change:
             change(commit, case, event, now)
@@ -67,7 +74,7 @@ def _reappeared(commit: Commit, case: Case, event: AttemptReappeared, now: datet
     if case.find_attempt(event.attempt):
         _log_contact(commit, case, event.attempt, now)
     else:
-        commit.op("HINCRBY", commit.keys.counts, COPIES, 1)
+        commit.count("copies")
 
 
 def _not_sent(
@@ -116,7 +123,7 @@ def _channel_of(case: Case, attempt: int) -> tuple[str, ...]:
 
 def _begun(commit: Commit, _: Case, event: AttemptBegun, __: datetime) -> None:
     if event.possible_copy:
-        commit.op("HINCRBY", commit.keys.counts, POSSIBLE_COPIES, 1)
+        commit.count("possible_copies")
 
 
 def _accepted(commit: Commit, case: Case, event: AttemptAccepted | AttemptFound, now: datetime) -> None:

@@ -63,8 +63,8 @@ class Keys:
         self.feed = f"{self._root}:feed"
         self.expected = f"{self._root}:expected"
         self.silence = f"{self._root}:silence"
+        self.counters = f"{self._root}:counters"
         self.forwarder = f"{self._root}:forwarder"
-        self.counts = f"{self._root}:counts"
         self.calls = f"{self._root}:calls"
 
     def case(self, case_id: str) -> str:
@@ -154,6 +154,10 @@ class Commit:
     def op(self, command: str, key: str, *arguments: str | int) -> None:
         """A plain command that goes with it."""
         self._ops.append([command, self._key(key), *map(str, arguments)])
+
+    def count(self, what: str) -> None:
+        """One more of what `metrics.COUNTERS` names."""
+        self.op("HINCRBY", self.keys.counters, what, 1)
 
     def look_at(self, case_id: str, at: datetime) -> None:
         """The agenda says when the case is looked at again."""
