@@ -18,6 +18,7 @@ from worker.clock import Clock, open_clock, read_origin
 from worker.config import Config
 from worker.config.environment import Environment, environment
 from worker.dunning.decision import Around
+from worker.durable import Durable
 from worker.embedded import Urls, running
 from worker.links import Links
 from worker.providers import Providers
@@ -97,7 +98,7 @@ class App(Setup):
         super().__init__(environ)
         self.urls = servers(self.environment)
         self.client: redis.Redis = connect(self.urls.redis_url)
-        self.cases = Cases(self.client)
+        self.cases = Cases(self.client, Durable(replicas=self.environment.replicas or 0))
         self.providers = Providers(self.config, self.environ, self._rehearsed)
         self.upstream = Upstream(self.config, self.environ, self._rehearsed)
         self._asked = rehearsal or Rehearsal()
