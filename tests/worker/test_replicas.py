@@ -78,8 +78,12 @@ def test_what_left_is_on_the_replica(make_app: MakeApp, pair: tuple[Server, Serv
     case = rig.open()
     rig.reserve(case)
     rig.tap.before = replica.kill
-    replica.freeze()
-    Timer(0.3, replica.thaw).start()
+
+    def lag() -> None:
+        replica.freeze()
+        Timer(0.3, replica.thaw).start()
+
+    rig.providers.got = lag  # rendered, and not begun
     rig.deliver(case)
     assert len(rig.tap.messages) == 1
     primary.kill()
