@@ -16,7 +16,7 @@ from channels.base import Accepted, Channel, ChannelError, ConfigurationError, U
 from channels.settings import MESSAGING_SERVICE
 from worker.app import App
 from worker.beside import keep_in_step
-from worker.cases import Conflict, NotDurable, Refused, Seen
+from worker.cases import Conflict, Refused, Seen
 from worker.commit import Commit, Stored, millis, suppressed_field
 from worker.dunning.events import (
     AddressSuppressed,
@@ -28,6 +28,7 @@ from worker.dunning.events import (
 )
 from worker.dunning.ladder import may_send, pauses
 from worker.dunning.model import Send, StepRun, address_of, attempt_id, parse_attempt_id
+from worker.durable import NotDurable
 from worker.logs import place_of
 from worker.look import failure, settle_agenda
 from worker.messages import NothingToSay, Prepared, can_be_answered, prepare
@@ -112,7 +113,7 @@ def deliver(app: App, attempt: str, at: datetime | None) -> None:
         except Conflict:
             continue  # the facts moved
         except NotDurable:
-            record(app, attempt, Unavailable("down", "not_durable", "the store's disk is slow"), trying.now)
+            record(app, attempt, Unavailable("down", "not_durable", "a disk of the store's is slow"), trying.now)
             return
         outcome = call(channel, prepared, trying, begun.at)
         record(app, attempt, outcome, trying.now, seen=begun.seen)

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from threading import Event
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -110,10 +111,11 @@ T = TypeVar("T")
 _log = structlog.get_logger("relance.store")
 
 
-def until_it_answers(work: Callable[[], T], *, patient: bool = False) -> T:
+def until_it_answers(work: Callable[[], T], *, patient: bool = False, stop: Event | None = None) -> T:
     """Do it; while the store is away (`patient`: or says anything but yes), wait and do all of it again.
 
-    A process that is told to stop meanwhile leaves the queue's message unacknowledged, and it comes back.
+    A process that is told to stop meanwhile leaves the queue's message unacknowledged, and it comes back. One that has
+    begun nothing yet gives its `stop`, and ends when that is set.
     """
     pause = 0.05
     while True:
@@ -123,5 +125,8 @@ def until_it_answers(work: Callable[[], T], *, patient: bool = False) -> T:
             if not (patient or away(error)):
                 raise
             _log.warning("store.away", error=type(error).__name__)
-            time.sleep(pause)
+            if stop is None:
+                time.sleep(pause)
+            elif stop.wait(pause):
+                raise SystemExit(0) from None
             pause = min(2.0, pause * 2)

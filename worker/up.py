@@ -9,7 +9,9 @@ from worker import forward
 from worker.app import VAR, App, Rehearsal
 from worker.config.environment import environment
 from worker.embedded import Embedded
+from worker.opening import opened
 from worker.processes import Supervisor, worker_groups
+from worker.store import until_it_answers
 
 #: Threads of a worker process.
 THREADS = 8
@@ -29,14 +31,14 @@ def run_all(
     The servers are started first and stopped last, gently.
     """
     with _servers(environ) as variables:
-        app = App(variables, Rehearsal(at, speed))
+        app = opened(lambda: App(variables, Rehearsal(at, speed)), stop)
         app.refuse_real_providers()  # here too: a child that refuses would only be started again
         for key in ("still_due", "webhook"):
             app.upstream.demand(key)
         commands: dict[str, tuple[str, ...]] = {"scheduler": ("scheduler", *(["--skip-idle"] if skip_idle else []))}
         commands |= {**_workers(app, THREADS, processes), "web": ("web",)}
         if any(creditor.webhook for creditor in app.config.creditors.values()):
-            forward.prepare(app)  # before anything can happen that it would miss
+            until_it_answers(lambda: forward.prepare(app), stop=stop)  # before anything can happen that it would miss
             commands["forward"] = ("forward",)
         app.close()
         Supervisor(commands, variables).run(stop)

@@ -52,10 +52,11 @@ def scheduler(at: At = None, speed: Speed = None, skip_idle: SkipIdle = False) -
     """Run a scheduler: agenda, decide, reserve, queue. Any number may run."""
     from worker.operations import spread_pauses
     from worker.scheduler import Scheduler
+    from worker.store import until_it_answers
 
     app = _open(at, speed)
-    spread_pauses(app)
-    beat = Scheduler(app, app.broker, skip_idle=skip_idle)
+    until_it_answers(lambda: spread_pauses(app))
+    beat = until_it_answers(lambda: Scheduler(app, app.broker, skip_idle=skip_idle))
     _stop_on_signals(beat.stop)
     beat.run()
 
@@ -90,9 +91,17 @@ def worker(
 
 def web() -> None:
     """Run the web doors, on WEB_PORT (8000) of loopback: for providers, debtors and billing systems."""
+    from worker.app import App
+    from worker.opening import prove
     from worker.web import serve
 
-    serve(_open(None, None))
+    def begin() -> None:
+        prove(app)
+        _say_started(app)
+
+    _prepare()
+    app = App(lazy=True)
+    serve(app, begin)
 
 
 def forward() -> None:
@@ -179,17 +188,29 @@ def demo(
 
 
 def _open(at: datetime | None, speed: float | None) -> "App":
-    """The parts of a long-lived process, and its first log line."""
-    import structlog
-
-    from worker import logs
+    """The parts of a long-lived process, once its servers are there, and its first log line."""
     from worker.app import App, Rehearsal
+    from worker.opening import opened
+
+    _prepare()
+    app = opened(lambda: App(rehearsal=Rehearsal(at, speed)))
+    _say_started(app)
+    return app
+
+
+def _prepare() -> None:
+    from worker import logs
     from worker.processes import stop_with_parent
-    from worker.status import routes
 
     logs.configure()
     stop_with_parent()
-    app = App(rehearsal=Rehearsal(at, speed))
+
+
+def _say_started(app: "App") -> None:
+    import structlog
+
+    from worker.status import routes
+
     log = structlog.get_logger("relance.main")
     log.info(
         "process.started",
@@ -199,7 +220,6 @@ def _open(at: datetime | None, speed: float | None) -> "App":
     )
     if not app.clock_heeded:
         log.warning("clock.ignored", reason="the store holds a clock already, and that one counts")
-    return app
 
 
 def _stop_on_signals(stop: "Event") -> None:
