@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from worker.demo.story import CHANGES, ROOT
 from worker.embedded import Embedded
-from worker.processes import supervised
+from worker.processes import Stop, supervised
 
 
 @contextmanager
@@ -57,13 +57,20 @@ def _free_port() -> int:
 
 
 @contextmanager
-def running(environ: Mapping[str, str], log: IO[bytes]) -> Iterator["subprocess.Popen[bytes]"]:
+def running(
+    environ: Mapping[str, str], log: IO[bytes], stop: Stop | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
     """`relance up` as long as this lasts, out of reach of a Ctrl-C, which is for us."""
     up = relance(environ, "up", "--skip-idle", stdout=log, stderr=log, start_new_session=True)
     try:
         yield up
     finally:
         up.terminate()
+        hurry = (stop or Stop()).at_once
+        while up.poll() is None and not hurry.wait(0.05):
+            pass
+        if up.poll() is None:
+            up.terminate()  # a second time: it ends at once
         up.wait(40)
 
 

@@ -1,6 +1,7 @@
 """Where the doors listen, and serving them."""
 
 import socket
+from threading import Event, Thread
 
 import structlog
 import uvicorn
@@ -10,23 +11,39 @@ from channels.settings import secret
 from worker.app import App
 from worker.web.doors import create
 
+#: Requests under way when the doors close have so many seconds for their answers; then they are cut.
+ANSWER_WITHIN = 24
+
 _log = structlog.get_logger("relance.web")
 
 
-def serve(app: App) -> None:
-    """Serve on WEB_PORT (8000) of WEB_HOST (loopback) until stopped.
+def serve(app: App, stop: Event, answer_within: int = ANSWER_WITHIN) -> None:
+    """Serve on WEB_PORT (8000) of WEB_HOST (loopback) until `stop` is set and what was asked is answered.
 
     Raises ConfigurationError for a port that is none, or taken.
     """
     host, port = listens_on(app)
-    config = uvicorn.Config(create(app), log_config=None, access_log=False, forwarded_allow_ips=_proxies(app))
+    config = uvicorn.Config(
+        create(app),
+        log_config=None,
+        access_log=False,
+        forwarded_allow_ips=_proxies(app),
+        timeout_graceful_shutdown=answer_within,
+    )
     server = uvicorn.Server(config)
     try:
         listener = socket.create_server((host, port), backlog=server.config.backlog)
     except OSError as error:
         raise ConfigurationError(f"WEB_PORT: cannot listen on {host}:{port}: {error.strerror or error}") from None
+    # On a thread that is not the main one, uvicorn leaves signals alone; a second SIGTERM it would not heed.
+    thread = Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
     _log.info("web.started", host=host, port=port)
-    server.run(sockets=[listener])
+    while thread.is_alive() and not stop.wait(0.1):
+        pass
+    server.should_exit = True
+    thread.join()
+    _log.info("web.stopped")
 
 
 def _proxies(app: App) -> str:
