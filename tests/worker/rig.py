@@ -218,9 +218,10 @@ class Rig:
 
 def bury_workers(app: App) -> None:
     """Let nobody have heard of any worker for so long that the queue's server takes them for dead."""
-    heartbeats = "dramatiq:__heartbeats__"
-    for worker in app.broker.client.zrange(heartbeats, 0, -1):  # type: ignore[union-attr]
-        app.broker.client.zadd(heartbeats, {worker: 1})
+    client, heartbeats = app.broker.client, "dramatiq:__heartbeats__"
+    workers: Any = client.zrange(heartbeats, 0, -1)
+    for worker in workers:
+        client.zadd(heartbeats, {worker: 1})
 
 
 def outbox(folder: Path) -> list[dict[str, Any]]:

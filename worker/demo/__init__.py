@@ -36,7 +36,7 @@ def run_demo(log: Path | None = None) -> int:
     logs.configure(level=logging.WARNING)
     stop = Stop()
     stop_on_signals(stop)
-    with tempfile.TemporaryDirectory(prefix="relance-") as name, stage(Path(name), log) as environ:
+    with tempfile.TemporaryDirectory(prefix="relance-") as name, stage(Path(name), log, stop) as environ:
         app = App(environ, Rehearsal(datetime.fromisoformat(BEGINS), SPEED))
         with (Path(name) / "up.log").open("wb") as lines, running(environ, lines, stop), playing(app, stop):
             feed = relance(environ, "enqueue", "--queue", str(EXAMPLES), stdout=lines)
