@@ -87,13 +87,15 @@ class Scheduler:
         _log.info("scheduler.stopped")
 
     def tick(self) -> int:
-        """One beat over all creditors; returns how many cases were looked at."""
+        """One beat over all creditors, or those before it is told to stop; returns how many cases were looked at."""
         now = self.app.clock.now()
         looked = 0
         self._measured = False
         self._feeds.watch()
         self._listener.listen()
         for creditor in self.app.config.creditors:
+            if self.stop.is_set():
+                break
             looked += self._serve(creditor, now)
         if looked:
             self._quiet_since = time.monotonic()
