@@ -144,7 +144,7 @@ class Cases:
         return _parse(self.client.execute_command("GET", Keys(creditor_of(case_id)).case(case_id), **_PACKED))
 
     def load_many(self, creditor: str, case_ids: Iterable[str], below: str = "") -> dict[str, Stored]:
-        """Several cases of one creditor in one round trip; those that do not exist are left out; `below` as in `Keys`."""
+        """Several cases of a creditor, in one round trip, but for those that do not exist. `below`: as in `Keys`."""
         names = sorted(set(case_ids))
         if not names:
             return {}

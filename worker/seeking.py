@@ -68,6 +68,21 @@ def any_try(app: App, case: Case, run: StepRun, send: Send, providers: Iterable[
     return Asked(proves=proves)
 
 
+def who_can_tell(app: App, creditor: str, channel: str) -> str:
+    """Who is asked whether a message went that the store may have forgotten, in words."""
+    names = app.providers.route(creditor, channel).providers
+    return "; ".join(_can_tell(app, name) for name in names)
+
+
+def _can_tell(app: App, name: str) -> str:
+    try:
+        _finder(app, name)
+    except CannotTell as reason:
+        why = {"no_list": "has no list", "not_configured": "cannot work here"}[str(reason)]
+        return f"{name} {why}, so a person is asked (relance attempts uncertain list)"
+    return f"{name} is asked"
+
+
 def _sought(app: App, case: Case, run: StepRun, send: Send, bound: float) -> Sought:
     if send.begun is None:  # from a version that did not write it down
         raise CannotTell("no_time")
