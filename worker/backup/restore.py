@@ -56,15 +56,19 @@ class Restored:
     no_strategy: list[str] = field(default_factory=list)
 
 
-def restore(app: App, file: IO[bytes], creditors: Sequence[str] | None = None) -> Restored:
+def restore(
+    app: App, file: IO[bytes], creditors: Sequence[str] | None = None, since: datetime | None = None
+) -> Restored:
     """Read it in; `file` is one that can be read twice. May be repeated if it was interrupted.
+
+    `since`: nothing is known after that (real time) although the file is newer: the store it was written from was old.
 
     Raises Unfit, with nothing written; ConfigurationError where a rehearsal would reach people; redis errors.
     """
     file.seek(0)
     checked = check(file)
     left, before = admit(app, checked.header, creditors)
-    work = _Import(app, checked, left, whole=creditors is None and checked.header.whole)
+    work = _Import(app, checked, left, since, whole=creditors is None and checked.header.whole)
     work.done.before = before
     file.seek(0)
     work.read(file)
@@ -76,15 +80,17 @@ def restore(app: App, file: IO[bytes], creditors: Sequence[str] | None = None) -
 
 @dataclass(frozen=True, slots=True)
 class _Noted:
-    """What a case's line says beside the case."""
+    """What a case's line says beside the case; after `known_until` nothing is known of it."""
 
-    read_at: datetime
+    known_until: datetime
     look_at: datetime | None
 
 
 class _Import:
-    def __init__(self, app: App, checked: Checked, creditors: Sequence[str], *, whole: bool) -> None:
-        self._app, self._checked, self._whole = app, checked, whole
+    def __init__(
+        self, app: App, checked: Checked, creditors: Sequence[str], since: datetime | None, *, whole: bool
+    ) -> None:
+        self._app, self._checked, self._since, self._whole = app, checked, since, whole
         self._now, self._real = app.clock.now(), app.clock.real()
         self._staging = {name: Staging(app.client, name) for name in creditors}
         self._rebuilt = {name: Rebuilt() for name in creditors}
@@ -133,9 +139,12 @@ class _Import:
         staging.put(f"case:{line.id}", ("SET", value))
         staging.put(f"history:{line.id}", ("DEL",), ("RPUSH", *(pack(encode_event(event)) for event in events)))
         self._rebuilt[line.creditor].add(case, events)
-        self._noted[line.creditor][line.id] = _Noted(line.read_at, line.look_at)
+        self._noted[line.creditor][line.id] = _Noted(self._known_until(line.read_at), line.look_at)
         self.done.cases += 1
         self.done.events += len(events)
+
+    def _known_until(self, read_at: datetime) -> datetime:
+        return min(read_at, self._since or read_at) - SLACK
 
     def _put_key(self, line: KeyLine) -> None:
         staging = self._staging[line.creditor]
@@ -206,7 +215,7 @@ class _Import:
         case, now = stored.case, self._now
         reserved = [send.attempt for _, send in case.open_sends() if send.status == "reserved"]
         events: list[Event] = [AttemptReleased(at=now, attempt=each, why="restored") for each in reserved]
-        events.append(CaseRestored(at=now, since=noted.read_at - SLACK, attempts=self._attempts))
+        events.append(CaseRestored(at=now, since=noted.known_until, attempts=self._attempts))
         commit = Commit(case.creditor, below=BELOW)
         after = commit.change(stored, events)
         keep_in_step(commit, after, events, now)
@@ -230,8 +239,8 @@ class _Import:
 
     def _origin(self, creditor: str) -> dict[str, str]:
         """What cases that are opened from now on shall know of it (`reminders.py`): they may be forgotten ones."""
-        read = [noted.read_at for noted in self._noted[creditor].values()]
-        since = min([*read, self._checked.header.at]) - SLACK
+        known = [noted.known_until for noted in self._noted[creditor].values()]
+        since = min([*known, self._known_until(self._checked.header.at)])
         self.done.since = min(since, self.done.since or since)
         earlier = self._restored.get(creditor, since)
         return {

@@ -96,6 +96,12 @@ def _complain(done: "Exported") -> None:
 def import_(
     file: Annotated[str, typer.Argument(metavar="FILE", help="What `relance export` wrote; - for standard input.")],
     creditor: Creditors = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="When the store was copied that the file was written from, if not then: ISO."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Read a backup in, whole or not at all, for creditors that this store knows nothing of.
@@ -108,12 +114,26 @@ def import_(
 
     with _read(file) as lines:
         app = open_app()
-        done = restore(app, lines, creditor or None)
+        done = restore(app, lines, creditor or None, _moment(since))
     for name in done.differed:
         typer.echo(f"{name}: its snapshot was not what its history says; the history stands", err=True)
     for name in done.no_strategy:
         typer.echo(f"strategies/{name}.yaml is missing: open cases follow it, and fail without", err=True)
     _tell(app, done, as_json)
+
+
+def _moment(text: str | None) -> datetime | None:
+    from worker.operations import NotPossible
+
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise NotPossible(f"{text!r} is not a time with its offset from UTC, such as 2026-11-28T03:00+00:00")
+    return found
 
 
 @contextmanager

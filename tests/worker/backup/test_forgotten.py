@@ -128,6 +128,20 @@ def test_several_steps_that_are_forgotten_are_each_found(rig: Rig, tmp_path: Pat
     assert len(ids) == len(set(ids)) > len(went)
 
 
+def test_a_try_that_is_known_is_not_taken_for_one_that_is_forgotten(rig: Rig, tmp_path: Path) -> None:
+    """The mailbox was full, and that is in the backup: the message is tried once more when its time has come."""
+    case = rig.open()
+    rig.go_on(case)
+    receive(rig.app, Receipt(attempt_id(case, 1), "soft", "sendgrid"))
+    go_back(rig, backup(rig.app))
+    rig.wait(DAY)
+    rig.go_on(case)
+    assert [line["attempt"] for line in outbox(tmp_path)] == [
+        attempt_id(case, 1),
+        attempt_id(case, last(rig, case).attempt),
+    ]
+
+
 def test_absence_from_a_list_counts_once_lists_have_had_their_time(
     providers: Callable[..., Rig], sandbox: Sandbox
 ) -> None:

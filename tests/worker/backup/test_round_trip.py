@@ -1,7 +1,7 @@
 """What was written and read in again is the same; and nothing that the store knows is left out unnamed."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -86,8 +86,7 @@ def test_what_is_read_in_is_what_was_written(rig: Rig) -> None:
     *cases, reserved = busy(rig)
     before = {case.id: (case, rig.history(case), rig.next_look(case), rig.contacts(case)) for case in cases}
     known = (tasks(rig.app, ["demo"]), uncertain_attempts(rig.app), listed(rig.app, "demo"))
-    indexes = [rig.app.client.hgetall(key) for key in (Keys("demo").groups, Keys("demo").invoices)]
-    opened = rig.app.client.zrange(Keys("demo").cases, 0, -1, withscores=True)
+    beside = kept_beside(rig)
     stream = list(since(rig.app.client, "demo", datetime(2020, 1, 1, tzinfo=UTC)))
     written = backup(rig.app)
     rig.app.client.flushall()
@@ -104,11 +103,21 @@ def test_what_is_read_in_is_what_was_written(rig: Rig) -> None:
     assert known == (tasks(rig.app, ["demo"]), uncertain_attempts(rig.app), listed(rig.app, "demo"))
     assert known[0]
     assert known[1]
-    assert indexes == [rig.app.client.hgetall(key) for key in (Keys("demo").groups, Keys("demo").invoices)]
-    assert opened == rig.app.client.zrange(Keys("demo").cases, 0, -1, withscores=True)
+    assert kept_beside(rig) == beside
+    read_at = datetime.fromisoformat(of_kind(written, "case")[0]["read_at"])
+    assert {rig.case(case_id).forgotten_since for case_id in before} == {read_at - timedelta(minutes=1)}
     assert list(since(rig.app.client, "demo", datetime(2020, 1, 1, tzinfo=UTC)))[: len(stream)] == stream
     assert comparable(backup(rig.app), reserved) == comparable(written, reserved)
     assert rig.kinds(reserved)[-2:] == ["AttemptReleased", "CaseRestored"]
+
+
+def kept_beside(rig: Rig) -> list[Any]:
+    """Who holds which invoice, when cases were opened, which calls are accounted for, what is counted."""
+    client, keys = rig.app.client, Keys("demo")
+    hashes = [client.hgetall(key) for key in (keys.groups, keys.invoices, keys.counts, keys.phones)]
+    found = [*hashes, *(client.zrange(key, 0, -1, withscores=True) for key in (keys.cases, keys.calls))]
+    assert all(found)
+    return found
 
 
 def test_every_kind_of_key_has_its_place(rig: Rig) -> None:

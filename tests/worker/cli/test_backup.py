@@ -1,6 +1,7 @@
 """`relance export` and `import`: what they print, what they refuse, and who may read what they wrote."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.worker.rig import NUMBER, Rig
@@ -36,6 +37,17 @@ def test_standard_output_and_input_will_do(relance: Relance, rig: Rig) -> None:
     done = relance.json("import", "-", stdin=written)
     assert (done["creditors"], done["cases"], done["open"]) == (["demo"], 1, 1)
     assert rig.case(case.id)
+
+
+def test_a_file_of_an_older_copy_is_told_how_old_it_is(relance: Relance, rig: Rig) -> None:
+    """Written from a store that was itself put back: what is not known begins when that copy was made."""
+    case = rig.open()
+    written = relance.says("export")
+    rig.app.client.flushall()
+    assert "is not a time" in relance.refuses("import", "-", "--since", "2026-01-05", stdin=written)
+    relance.says("import", "-", "--since", "2026-01-05T03:00+00:00", stdin=written)
+    assert rig.case(case.id).forgotten_since == datetime(2026, 1, 5, 2, 59, tzinfo=UTC)
+    assert rig.app.client.hget(Keys("demo").restored, "since") == "2026-01-05T02:59:00+00:00"
 
 
 def test_what_cannot_be_read_in_is_said_with_its_line(relance: Relance, rig: Rig, tmp_path: Path) -> None:
