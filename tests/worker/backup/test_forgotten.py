@@ -238,7 +238,7 @@ def test_a_reservation_is_given_back(rig: Rig, tmp_path: Path) -> None:
 def test_a_call_that_was_under_way_is_asked_about_like_one_whose_worker_died(rig: Rig, tmp_path: Path) -> None:
     """`sending` in the backup: uncertain once its lease has run out, and adopted from the list."""
     case, older = rig.open(), list[str]()
-    rig.tap.before = lambda: older or older.extend(backup(rig.app))
+    rig.tap.before = lambda: older.extend([] if older else backup(rig.app))
     rig.go_on(case)
     done = go_back(rig, older)
     assert done.uncertain == 1
@@ -254,7 +254,7 @@ def test_a_call_that_was_under_way_is_asked_about_like_one_whose_worker_died(rig
 def test_a_try_that_did_not_go_says_nothing_of_the_one_after_it(rig: Rig, tmp_path: Path) -> None:
     """Under way in the backup, it failed, and the next try went: no list has the first, and no third leaves."""
     case, older = rig.open(), list[str]()
-    rig.tap.before = lambda: older or older.extend(backup(rig.app))
+    rig.tap.before = lambda: older.extend([] if older else backup(rig.app))
     rig.tap.answers = [Unavailable("down", "503")]
     rig.go_on(case)
     rig.wait(2 * MINUTE)
