@@ -170,9 +170,13 @@ def _restored(commit: Commit, case: Case, event: AddressRestored, _: datetime) -
 
 
 def _task_opened(commit: Commit, case: Case, event: TaskOpened, _: datetime) -> None:
+    commit.op("HSET", commit.keys.tasks, event.task, task_entry(case.id, event))
+
+
+def task_entry(case_id: str, event: TaskOpened) -> str:
+    """A task as the list of them has it."""
     fields = {"kind": event.kind, "title": event.title, "text": event.text, "at": event.at.isoformat()}
-    entry = json.dumps({"case": case.id, **fields}, ensure_ascii=False)
-    commit.op("HSET", commit.keys.tasks, event.task, entry)
+    return json.dumps({"case": case_id, **fields}, ensure_ascii=False)
 
 
 _CHANGES: Mapping[type[Event], Callable[[Commit, Case, Any, datetime], None]] = {

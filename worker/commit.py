@@ -44,10 +44,13 @@ class Stored:
 
 
 class Keys:
-    """The names of one creditor's keys, all in one hash slot."""
+    """The names of one creditor's keys, all in one hash slot.
 
-    def __init__(self, creditor: str) -> None:
-        self._root = f"relance:{{{creditor}}}"
+    `below`: where those are that are not in use yet, while a backup is read in.
+    """
+
+    def __init__(self, creditor: str, below: str = "") -> None:
+        self._root = f"relance:{{{creditor}}}{below}"
         self.agenda = f"{self._root}:agenda"
         self.in_flight = f"{self._root}:inflight"
         self.events = f"{self._root}:events"
@@ -66,6 +69,12 @@ class Keys:
         self.counters = f"{self._root}:counters"
         self.forwarder = f"{self._root}:forwarder"
         self.calls = f"{self._root}:calls"
+        self.early_ones = f"{self._root}:early"
+        self.restored = f"{self._root}:restored"
+
+    def named(self, name: str) -> str:
+        """The key of that name."""
+        return f"{self._root}:{name}"
 
     def case(self, case_id: str) -> str:
         """The snapshot of a case."""
@@ -85,7 +94,7 @@ class Keys:
         return f"{self._root}:job:{job_id}"
 
     def early(self, invoice: str) -> str:
-        """Payments for an invoice not known yet."""
+        """Payments for an invoice not known yet; `early_ones` has all their numbers, and until when each is kept."""
         return f"{self._root}:early:{invoice}"
 
 
@@ -100,6 +109,7 @@ class Commit:
 
     creditor: str
     id: str = field(default_factory=lambda: token_hex(5))
+    below: str = ""
     _keys: list[str] = field(default_factory=list)
     _cases: list[dict[str, Any]] = field(default_factory=list)
     _guards: list[list[Any]] = field(default_factory=list)
@@ -113,7 +123,7 @@ class Commit:
     @property
     def keys(self) -> Keys:
         """The creditor's keys."""
-        return Keys(self.creditor)
+        return Keys(self.creditor, self.below)
 
     def _key(self, name: str) -> int:
         if name not in self._keys:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from worker.commit import Stored
+from worker.commit import Stored, millis
 from worker.dunning.contact import Calendar
 from worker.dunning.effects import hold_until
 from worker.dunning.events import (
@@ -172,6 +172,9 @@ def _keep_for_later(taking: Taking, job: ReceivedJob | FailedJob, amount: Decima
     }
     commit.op("RPUSH", key, json.dumps(entry, ensure_ascii=False))
     commit.op("EXPIRE", key, int(EARLY.total_seconds()))
+    real = taking.app.clock.real()
+    commit.op("ZADD", commit.keys.early_ones, millis(real + EARLY), number)
+    commit.op("ZREMRANGEBYSCORE", commit.keys.early_ones, "-inf", millis(real))
     taking.notes.append("kept 30 days for an invoice that is not known yet")
 
 

@@ -227,6 +227,12 @@ def remember_creditors(app: App) -> None:
     app.client.sadd(_CREDITORS, *app.config.creditors)
 
 
+def known_creditors(app: App) -> list[str]:
+    """Those whose cases the store may hold: the configured ones, then those whose file is gone."""
+    gone = cast("set[str]", app.client.smembers(_CREDITORS)).difference(app.config.creditors)
+    return [*app.config.creditors, *sorted(gone)]
+
+
 def orphaned(app: App) -> dict[str, int]:
     """How many open cases there are of creditors that are not configured any more: nobody looks at them."""
     gone = cast("set[str]", app.client.smembers(_CREDITORS)).difference(app.config.creditors)

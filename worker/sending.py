@@ -26,8 +26,9 @@ from worker.dunning.events import (
     AttemptUncertain,
     Event,
 )
+from worker.dunning.forgotten import may_have_gone
 from worker.dunning.ladder import may_send, pauses
-from worker.dunning.model import Send, StepRun, address_of, attempt_id, parse_attempt_id
+from worker.dunning.model import RESTORED, Send, StepRun, address_of, attempt_id, parse_attempt_id
 from worker.durable import NotDurable
 from worker.logs import place_of
 from worker.look import failure, settle_agenda
@@ -228,28 +229,49 @@ def call(channel: Channel, prepared: Prepared, trying: Try, begun: float) -> Out
 def _went_before(app: App, trying: Try, prepared: Prepared) -> bool:
     """Where the store may have forgotten a try, its provider is asked first. True: this one is dealt with.
 
-    One whose provider cannot be asked is in doubt until a person says; what they said is not asked again.
+    Any of the channel's providers may have been called. Where one cannot be asked it is in doubt until a person says;
+    what they said is not asked again.
     """
     case, run, send = trying.seen.case, trying.run, trying.send
     since = case.forgotten_since
-    if since is None or send.given_up:
+    if since is None or send.vouched or not _may_have_gone(app, trying):
         return False
     try:
-        sent_then = replace(send, provider=trying.provider, sender=prepared.message.sender, begun=since)
-        found = any_try(app, case, run, sent_then)
+        sent_then = replace(send, sender=prepared.message.sender, begun=since)
+        asked = any_try(app, case, run, sent_then, app.providers.route(case.creditor, send.channel).providers)
     except CannotTell:
-        _store(app, trying, AttemptUncertain(at=trying.now, attempt=send.attempt, code="restored"))
+        _store(app, trying, AttemptUncertain(at=trying.now, attempt=send.attempt, code=RESTORED))
         return True
     except ChannelError as error:
         _log.warning("list.unread", attempt=trying.attempt, provider=trying.provider, code=error.code)
         release(app, trying, UNREAD)
         return True
-    if found:
-        event = AttemptFound(
-            at=trying.now, attempt=send.attempt, provider=trying.provider, provider_id=found.provider_id
+    if asked.found:
+        provider_id = asked.found.provider_id
+        _store(
+            app,
+            trying,
+            AttemptFound(at=trying.now, attempt=send.attempt, provider=asked.provider, provider_id=provider_id),
         )
-        _store(app, trying, event)
-    return found is not None
+        return True
+    return not asked.proves and _too_early(app, trying)
+
+
+def _may_have_gone(app: App, trying: Try) -> bool:
+    case = trying.seen.case
+    history = app.cases.history(case.id)
+    return may_have_gone(case, app.config.strategies[case.strategy], trying.run, history)
+
+
+def _too_early(app: App, trying: Try) -> bool:
+    """A list may lag behind: what is not in it proves nothing until long after the last call that was forgotten."""
+    restored, clock = trying.seen.case.restored_at or trying.now, app.clock
+    lag = clock.ladder_after(app.config.channels[trying.send.channel].look_again) - clock.ladder_after(timedelta())
+    wait = restored + lag - trying.now
+    if wait <= timedelta():
+        return False
+    _store(app, trying, AttemptReleased(at=trying.now, attempt=trying.send.attempt, why=UNREAD), pause=wait)
+    return True
 
 
 def release(app: App, trying: Try, why: str) -> None:
