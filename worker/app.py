@@ -17,6 +17,7 @@ from worker.cases import Cases, Seen
 from worker.clock import Clock, open_clock, read_origin
 from worker.config import Config
 from worker.config.environment import Environment, environment
+from worker.continuity import Continuity
 from worker.dunning.decision import Around
 from worker.durable import Durable
 from worker.embedded import Urls, running
@@ -99,6 +100,7 @@ class App(Setup):
         self.urls = servers(self.environment)
         self.client: redis.Redis = connect(self.urls.redis_url)
         self.cases = Cases(self.client, Durable(replicas=self.environment.replicas or 0))
+        self.continuity = Continuity(self.client, self._real, self.environment.failover_pause)
         self.providers = Providers(self.config, self.environ, self._rehearsed)
         self.upstream = Upstream(self.config, self.environ, self._rehearsed)
         self._asked = rehearsal or Rehearsal()
@@ -141,6 +143,9 @@ class App(Setup):
         """A store that ever held a rehearsal's clock must never reach real people. Raises ConfigurationError."""
         if self.clock.rehearsal:
             self._refuse(self._outside())
+
+    def _real(self) -> datetime:
+        return self.clock.real()
 
     def _rehearsed(self) -> bool:
         return read_origin(self.client) is not None

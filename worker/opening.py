@@ -39,6 +39,7 @@ def prove(app: App) -> None:
         _demand_no_eviction(source, _ask(queue, source))
     app.cases.durable = _durable(app, store)
     _warn(store, app.cases.durable)
+    app.continuity.renew()
 
 
 def _ask(client: redis.Redis, source: str) -> Server:

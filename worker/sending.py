@@ -44,6 +44,8 @@ TRIES = 8
 #: Why a reservation is given back, where it would be of no use to make it again at once: a configuration is being
 #: rolled out; a provider's list cannot be read.
 CHANGED, UNREAD = "configuration changed", "nobody can tell yet whether it went before"
+#: Another server has taken the store over (`continuity.py`): nothing is sent for a while.
+REPLACED = "the store was replaced"
 PAUSING, RELEASE_PAUSE = (CHANGED, UNREAD), timedelta(minutes=1)
 
 _log = structlog.get_logger("relance.sending")
@@ -109,7 +111,9 @@ def deliver(app: App, attempt: str, at: datetime | None) -> None:
             if refusal.guard == "is":  # nobody had told this case
                 _learn_of_suppression(app, trying)
                 return
-            continue  # somebody pressed the stop button: look again with fresh eyes
+            if refusal.guard == "server":
+                app.continuity.renew()
+            continue  # that, or somebody pressed the stop button: look again with fresh eyes
         except Conflict:
             continue  # the facts moved
         except NotDurable:
@@ -139,6 +143,8 @@ def _read(app: App, attempt: str, now: datetime) -> Try | None:
 def render(app: App, trying: Try) -> Prepared:
     """The message as it reads now, if it may leave at all. Raises NotNow, and what rendering raises."""
     case, send = trying.seen.case, trying.send
+    if app.continuity.pause_left():
+        raise NotNow(REPLACED)
     if send.config != app.config.digest:  # before anything is read in it
         raise NotNow(CHANGED)
     strategy = app.config.strategies[case.strategy]
@@ -159,8 +165,8 @@ def _provider(app: App, trying: Try) -> str:
 def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> Begun:
     """The last look and `sending`, in one script, on disk.
 
-    Raises Conflict when the facts moved since the message was rendered, Refused when something is paused, NotDurable
-    when it may not be on disk.
+    Raises Conflict when the facts moved since the message was rendered, Refused when something is paused or the store's
+    server is not the one we knew, NotDurable when it may not be on disk.
     """
     case, real = trying.seen.case, app.clock.real()
     event = AttemptBegun(
@@ -180,6 +186,7 @@ def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> Begun:
     after = commit.change(trying.seen.stored, [event])
     keep_in_step(commit, after, [event], trying.now)
     scopes = ("all", "creditor", f"strategy:{case.strategy}", f"channel:{trying.send.channel}")
+    commit.guard_server(app.continuity.server())
     commit.guard("free", commit.keys.paused, *scopes)
     address = address_of(case.debtor, trying.send.channel)
     if address:
@@ -254,7 +261,14 @@ def _went_before(app: App, trying: Try, prepared: Prepared) -> bool:
 def release(app: App, trying: Try, why: str) -> None:
     """Give the reservation back: nobody has called. The case is looked at again."""
     released = AttemptReleased(at=trying.now, attempt=trying.send.attempt, why=why)
-    _store(app, trying, released, pause=RELEASE_PAUSE if why in PAUSING else timedelta())
+    _store(app, trying, released, pause=_until_again(app, why))
+
+
+def _until_again(app: App, why: str) -> timedelta:
+    """How much ladder time passes before it is of use to reserve the message again."""
+    if why == REPLACED:
+        return app.clock.ladder_after(app.continuity.pause_left()) - app.clock.now()
+    return RELEASE_PAUSE if why in PAUSING else timedelta()
 
 
 def _store(app: App, trying: Try, *events: Event, pause: timedelta = timedelta()) -> None:
