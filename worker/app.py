@@ -24,6 +24,7 @@ from worker.embedded import Urls, running
 from worker.links import Links
 from worker.providers import Providers
 from worker.render import Wordings
+from worker.sentinel import is_watched
 from worker.store import connect, next_database
 from worker.upstream import Upstream
 
@@ -99,13 +100,19 @@ class App(Setup):
         super().__init__(environ)
         self.urls = servers(self.environment)
         self.client: redis.Redis = connect(self.urls.redis_url)
-        self.cases = Cases(self.client, Durable(replicas=self.environment.replicas or 0))
+        self.cases = Cases(self.client, Durable(replicas=self.replicas or 0))
         self.continuity = Continuity(self.client, self._real, self.environment.failover_pause)
         self.providers = Providers(self.config, self.environ, self._rehearsed)
         self.upstream = Upstream(self.config, self.environ, self._rehearsed)
         self._asked = rehearsal or Rehearsal()
         if not lazy:
             self.open()
+
+    @property
+    def replicas(self) -> int | None:
+        """How many of the store's must have a reservation on disk before a call; None: as many as one finds, one."""
+        asked = self.environment.replicas
+        return 1 if asked is None and is_watched(self.urls.redis_url) else asked
 
     def open(self) -> None:
         """Ask the store for its clock, unless that was done. Raises redis errors."""

@@ -42,8 +42,7 @@ def take_over(primary: Server, replica: Server) -> None:
     """The primary dies, and the replica stands in its place, at its address."""
     primary.kill()
     replica.ask("REPLICAOF", "NO", "ONE")
-    replica.ask("CONFIG", "SET", "port", primary.port)
-    replica.port = primary.port
+    replica.move(primary.port)
 
 
 def rig_on(make_app: MakeApp, server: Server) -> Rig:
