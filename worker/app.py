@@ -17,12 +17,14 @@ from worker.cases import Cases, Seen
 from worker.clock import Clock, open_clock, read_origin
 from worker.config import Config
 from worker.config.environment import Environment, environment
+from worker.continuity import Continuity
 from worker.dunning.decision import Around
 from worker.durable import Durable
 from worker.embedded import Urls, running
 from worker.links import Links
 from worker.providers import Providers
 from worker.render import Wordings
+from worker.sentinel import is_watched
 from worker.store import connect, next_database
 from worker.upstream import Upstream
 
@@ -98,12 +100,19 @@ class App(Setup):
         super().__init__(environ)
         self.urls = servers(self.environment)
         self.client: redis.Redis = connect(self.urls.redis_url)
-        self.cases = Cases(self.client, Durable(replicas=self.environment.replicas or 0))
+        self.cases = Cases(self.client, Durable(replicas=self.replicas or 0))
+        self.continuity = Continuity(self.client, self._real, self.environment.failover_pause)
         self.providers = Providers(self.config, self.environ, self._rehearsed)
         self.upstream = Upstream(self.config, self.environ, self._rehearsed)
         self._asked = rehearsal or Rehearsal()
         if not lazy:
             self.open()
+
+    @property
+    def replicas(self) -> int | None:
+        """How many of the store's must have a reservation on disk before a call; None: as many as one finds, one."""
+        asked = self.environment.replicas
+        return 1 if asked is None and is_watched(self.urls.redis_url) else asked
 
     def open(self) -> None:
         """Ask the store for its clock, unless that was done. Raises redis errors."""
@@ -145,6 +154,9 @@ class App(Setup):
     def refuse_real_for_rehearsal(self) -> None:
         """A store that is about to hold one must not either. Raises ConfigurationError."""
         self._refuse(self._outside())
+
+    def _real(self) -> datetime:
+        return self.clock.real()
 
     def _rehearsed(self) -> bool:
         return read_origin(self.client) is not None

@@ -161,6 +161,10 @@ class Commit:
         """What must hold for any of it to happen; the guards are `commit.lua`'s."""
         self._guards.append([name, self._key(key), *arguments])
 
+    def guard_server(self, replid: str) -> None:
+        """None of it happens on another server than that one (see `continuity.py`)."""
+        self._guards.append(["server", replid])
+
     def op(self, command: str, key: str, *arguments: str | int) -> None:
         """A plain command that goes with it."""
         self._ops.append([command, self._key(key), *map(str, arguments)])

@@ -39,6 +39,7 @@ def prove(app: App) -> None:
         _demand_no_eviction(source, _ask(queue, source))
     app.cases.durable = _durable(app, store)
     _warn(store, app.cases.durable)
+    app.continuity.renew()
 
 
 def _ask(client: redis.Redis, source: str) -> Server:
@@ -50,8 +51,8 @@ def _ask(client: redis.Redis, source: str) -> Server:
 
 def _durable(app: App, store: Server) -> Durable:
     """What can be had, and was asked for. Who has a replica and says nothing wants it to count."""
-    asked = app.environment.replicas
-    return Durable(disk=store.appends and store.can_wait, replicas=min(1, store.replicas) if asked is None else asked)
+    replicas = min(1, store.replicas) if app.replicas is None else app.replicas
+    return Durable(disk=store.appends and store.can_wait, replicas=replicas)
 
 
 def _warn(store: Server, durable: Durable) -> None:

@@ -42,6 +42,8 @@ BATCH, ROOM = 100, 400
 IDLE = 0.1
 #: A rehearsal that skips idle stretches does so after this long without anything to do, in seconds.
 QUIET = 0.25
+#: How often it is asked which server the store is on, in seconds.
+LOOK_WHO_SERVES = 5.0
 #: How often a look is repeated when others write to the same case.
 TRIES = 8
 
@@ -68,6 +70,7 @@ class Scheduler:
         self.stop = Flag()
         self._feeds, self._listener = Feeds(app), Listener(app)
         self._quiet_since = time.monotonic()
+        self._looked_at = 0.0
         self._full: frozenset[str] = frozenset()
         self._measured = False
         self._put_off_until = self.app.clock.now()
@@ -78,6 +81,7 @@ class Scheduler:
         wait = IDLE
         while not self.stop.wait(wait):
             try:
+                self._look_who_serves()
                 wait = 0.0 if self.tick() else IDLE
             except redis.RedisError as error:
                 if not away(error):
@@ -85,6 +89,12 @@ class Scheduler:
                 _log.warning("store.away", error=type(error).__name__)
                 wait = 1.0
         _log.info("scheduler.stopped")
+
+    def _look_who_serves(self) -> None:
+        """Every few seconds, also while nothing is sent: a doubt reaches back to the last time that somebody looked."""
+        if time.monotonic() - self._looked_at > LOOK_WHO_SERVES:
+            self.app.continuity.renew()
+            self._looked_at = time.monotonic()
 
     def tick(self) -> int:
         """One beat over all creditors, or those before it is told to stop; returns how many cases were looked at."""

@@ -11,17 +11,18 @@ import redis
 import structlog
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from channels.base import ConfigurationError
+from worker import sentinel
 
 #: The store is away, slow, loading, read-only, full, or has just restarted: wait and try again, nothing is lost.
 AWAY = (
     RedisConnectionError,
     RedisTimeoutError,
-    redis.exceptions.ReadOnlyError,
+    ReadOnlyError,
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.NoPermissionError,
     redis.exceptions.ClusterDownError,
@@ -29,6 +30,7 @@ AWAY = (
     redis.exceptions.TryAgainError,
     NoScriptError,
 )
+_WATCHED = "redis+sentinel://user:password@host:26379,host:26379/mymaster?db=0"
 #: The same, said by servers in words that redis-py has no class for.
 _REFUSALS = ("NOREPLICAS", "MISCONF", "BUSY", "UNKILLABLE")
 #: What redis-py puts before those words, and the whole command before that, where it was one of a pipeline.
@@ -46,6 +48,9 @@ def check_url(url: str, source: str) -> None:
 
     A password with a bare `/`, `#` or `@` cuts a URL into odd pieces, and redis-py's own words would print them.
     """
+    if sentinel.is_watched(url):
+        _check_watched(url, source)
+        return
     try:
         parts = urlsplit(url)
         database = dict(parse_qsl(parts.query)).get("db") or ("" if parts.scheme == "unix" else parts.path[1:])
@@ -57,13 +62,24 @@ def check_url(url: str, source: str) -> None:
         valid = False
     if not valid:
         raise ConfigurationError(
-            f"{source}: expected redis://user:password@host:port/0, rediss://... or unix:///path?db=0, "
-            "with what is special in a password percent-encoded"
+            f"{source}: expected redis://user:password@host:port/0, rediss://..., unix:///path?db=0 "
+            f"or {_WATCHED}, with what is special in a password percent-encoded"
         )
+
+
+def _check_watched(url: str, source: str) -> None:
+    try:
+        sentinel.parse(url)
+    except ValueError:
+        raise ConfigurationError(
+            f"{source}: expected {_WATCHED}, with what is special in a password percent-encoded"
+        ) from None
 
 
 def next_database(url: str) -> str:
     """The same server, one database further. `url` is one that `check_url` lets pass."""
+    if sentinel.is_watched(url):
+        return sentinel.next_database(url)
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     if parts.scheme != "unix" and "db" not in query:  # where the query names one, redis-py heeds it
@@ -74,16 +90,50 @@ def next_database(url: str) -> str:
 
 def connect(url: str, *, text: bool = True) -> redis.Redis:
     """A client with bounded waits. Commits carry an id, so asking again after a lost answer does no harm."""
-    retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=3)
-    return redis.Redis.from_url(
-        url,
-        decode_responses=text,
-        socket_timeout=5,
-        socket_connect_timeout=2,
-        retry=retry,
-        retry_on_error=[RedisConnectionError, RedisTimeoutError],
-        health_check_interval=30,
-    )
+    bounds: dict[str, Any] = {
+        "decode_responses": text,
+        "socket_timeout": 5,
+        "socket_connect_timeout": 2,
+        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=3),
+        "retry_on_error": [RedisConnectionError, RedisTimeoutError],
+        "health_check_interval": 30,
+    }
+    if sentinel.is_watched(url):
+        return sentinel.client(url, **bounds)
+    client = redis.Redis.from_url(url, **bounds)
+    pool = client.connection_pool
+    pool.connection_class = _LEAVING[pool.connection_class]
+    return client
+
+
+class _Leaving:
+    """A connection that is dropped when its server turns out to be a replica: the name may lead elsewhere by now."""
+
+    def read_response(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().read_response(*arguments, **options)  # type: ignore[misc]  # its sibling's
+        except ReadOnlyError:
+            self.disconnect()  # type: ignore[attr-defined]  # its sibling's
+            raise
+
+
+class _Plain(_Leaving, redis.Connection):
+    pass
+
+
+class _Tls(_Leaving, redis.SSLConnection):
+    pass
+
+
+class _Local(_Leaving, redis.UnixDomainSocketConnection):
+    pass
+
+
+_LEAVING: dict[type, Any] = {
+    redis.Connection: _Plain,
+    redis.SSLConnection: _Tls,
+    redis.UnixDomainSocketConnection: _Local,
+}
 
 
 class Script:

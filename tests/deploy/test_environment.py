@@ -24,6 +24,7 @@ READ = {
     "SENDGRID_INBOUND_SECRET": True,
     "SENDGRID_WEBHOOK_PUBLIC_KEY": False,
     "SMTP_URL": True,
+    "STORE_FAILOVER_PAUSE": False,
     "STORE_REPLICAS": False,
     "TWILIO_ACCOUNT_SID": True,
     "TWILIO_AUTH_TOKEN": True,

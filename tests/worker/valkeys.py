@@ -5,10 +5,10 @@ On loopback rather than on a socket: a replica and a sentinel know each other by
 
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import redis
 from redis.backoff import NoBackoff
@@ -20,6 +20,9 @@ from tests.worker.programs import free_port, until
 APPENDS = ("--appendonly", "yes", "--save", "", "--appendfsync")
 ALWAYS, EVERY_SECOND = (*APPENDS, "always"), (*APPENDS, "everysec")
 SNAPSHOTS, NOTHING = ("--appendonly", "no", "--save", "3600 1"), ("--appendonly", "no", "--save", "")
+
+
+Some = TypeVar("Some", bound="Server")
 
 
 class Server:
@@ -55,6 +58,11 @@ class Server:
         assert self._process
         self._process.send_signal(signal.SIGCONT)
 
+    def move(self, port: int) -> None:
+        """It listens there from now on (0: nowhere); who is connected stays so."""
+        self.ask("CONFIG", "SET", "port", port)
+        self.port = port
+
     def client(self) -> redis.Redis:
         """One that neither waits nor tries again."""
         return redis.Redis(port=self.port, decode_responses=True, socket_timeout=10, retry=Retry(NoBackoff(), 0))
@@ -76,13 +84,47 @@ class Server:
             return False
 
 
+class Watcher(Server):
+    """A sentinel that alone decides, about servers that have been silent for a second."""
+
+    def __init__(self, folder: Path, primary: Server) -> None:
+        super().__init__(folder)
+        self.url = f"redis+sentinel://127.0.0.1:{self.port}/cases?db=0"
+        folder.mkdir()
+        settings = {
+            "port": self.port,
+            "bind": "127.0.0.1",
+            "sentinel monitor": f"cases 127.0.0.1 {primary.port} 1",
+            "sentinel down-after-milliseconds": "cases 1000",
+            "sentinel failover-timeout": "cases 5000",
+        }
+        config = folder / "sentinel.conf"
+        config.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+        self._command = [str(get_binary_path()), str(config), "--sentinel"]
+
+    def primary(self) -> int:
+        """The port of who is in charge, as it says."""
+        return int(self.ask("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "cases")[1])
+
+    def replicas(self) -> int:
+        """How many replicas of it are known."""
+        return int(self.ask("SENTINEL", "CKQUORUM", "cases") and len(self.ask("SENTINEL", "REPLICAS", "cases")))
+
+
+class Keep:
+    """What is given to it is killed at the end."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self._stack = stack
+
+    def __call__(self, server: Some) -> Some:
+        """Keep it; returns it."""
+        self._stack.callback(server.kill)
+        return server
+
+
 @contextmanager
-def ending() -> Iterator[Callable[[Server], Server]]:
+def ending() -> Iterator[Keep]:
     """What is given to it is killed at the end of the block."""
     with ExitStack() as stack:
-
-        def keep(server: Server) -> Server:
-            stack.callback(server.kill)
-            return server
-
-        yield keep
+        yield Keep(stack)

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from channels.base import ConfigurationError
 from channels.settings import http_url, secret
+from worker.config.grammar import wait
 
 #: A key that can be guessed signs nothing.
 SHORTEST_KEY = 32
@@ -23,7 +25,8 @@ class Environment:
     `public_url`: where providers and debtors reach our web doors, without a last slash. `secret_keys`: what debtors'
     links are signed with, the newest first; those before it are still read. `event_key`: what verifies SendGrid's
     events; `inbound_secret`: what the path of the door for emails ends with. `replicas`: how many of the store's must
-    have a reservation on disk before a call; None if that was not said. Empty texts mean "not set".
+    have a reservation on disk before a call; None if that was not said.
+    `failover_pause`: for how long nothing is sent after one; None as well. Empty texts mean "not set".
     """
 
     redis_url: str = field(default="", repr=False)  # it may hold a password
@@ -33,12 +36,13 @@ class Environment:
     event_key: str = ""
     inbound_secret: str = field(default="", repr=False)
     replicas: int | None = None
+    failover_pause: timedelta | None = None
     config: Path = Path("config")
 
 
 def environment(environ: Mapping[str, str]) -> Environment:
-    """What REDIS_URL, BROKER_URL, STORE_REPLICAS, PUBLIC_URL, RELANCE_SECRET_KEY (and _PREVIOUS), RELANCE_CONFIG,
-    SENDGRID_WEBHOOK_PUBLIC_KEY and SENDGRID_INBOUND_SECRET say.
+    """What REDIS_URL, BROKER_URL, STORE_REPLICAS, STORE_FAILOVER_PAUSE, PUBLIC_URL, RELANCE_SECRET_KEY (and _PREVIOUS),
+    RELANCE_CONFIG, SENDGRID_WEBHOOK_PUBLIC_KEY and SENDGRID_INBOUND_SECRET say.
 
     Each may be a file's content, as REDIS_URL_FILE.
 
@@ -56,6 +60,7 @@ def environment(environ: Mapping[str, str]) -> Environment:
         event_key=secret(environ, "SENDGRID_WEBHOOK_PUBLIC_KEY"),
         inbound_secret=_path_secret(environ, "SENDGRID_INBOUND_SECRET"),
         replicas=_replicas(environ),
+        failover_pause=_failover_pause(environ),
         config=Path(secret(environ, "RELANCE_CONFIG") or "config"),
     )
 
@@ -67,6 +72,14 @@ def _replicas(environ: Mapping[str, str]) -> int | None:
     if not (value.isascii() and value.isdecimal() and int(value) <= MOST_REPLICAS):
         raise ConfigurationError(f"STORE_REPLICAS: expected a number from 0 to {MOST_REPLICAS}")
     return int(value)
+
+
+def _failover_pause(environ: Mapping[str, str]) -> timedelta | None:
+    value = secret(environ, "STORE_FAILOVER_PAUSE")
+    try:
+        return wait(value) if value else None
+    except ValueError as error:
+        raise ConfigurationError(f"STORE_FAILOVER_PAUSE: {error}") from None
 
 
 def _secret_keys(environ: Mapping[str, str]) -> tuple[str, ...]:
