@@ -73,6 +73,7 @@ STORE: Sequence[Family] = (
     Family("clock:hold", "string", "left_out", "who holds a rehearsal's clock just now"),
     Family("clock:meetings", "zset", "left_out", "what those who watch a rehearsal wait for"),
     Family("import", "hash", "left_out", "which backup is being read in"),
+    Family("server", "hash", "left_out", "which server this is: another one says so by itself"),
 )
 
 
