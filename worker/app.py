@@ -149,7 +149,11 @@ class App(Setup):
     def refuse_real_providers(self) -> None:
         """A store that ever held a rehearsal's clock must never reach real people. Raises ConfigurationError."""
         if self.clock.rehearsal:
-            self._refuse(self._outside())
+            self.refuse_real_for_rehearsal()
+
+    def refuse_real_for_rehearsal(self) -> None:
+        """A store that is about to hold one must not either. Raises ConfigurationError."""
+        self._refuse(self._outside())
 
     def _real(self) -> datetime:
         return self.clock.real()

@@ -4,7 +4,7 @@ Redis is the store, dramatiq's broker is not. There is one write path, `commit`;
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -64,13 +64,15 @@ class Known:
     `held_by`: the case that last held each invoice, by number; `latest`: the latest case of each group (see
     `reminders.group_of`), open or ended; unknown ones are left out. `early`: payments that came before their invoice,
     as JSON, by number. `suppressed`: those of the addresses asked for that are on the suppression list, by field (see
-    `commit.suppressed_field`).
+    `commit.suppressed_field`). `restored`: of a creditor that was read back from an export, when that was (`at`, ladder
+    time) and since when nothing is known (`since`, real time).
     """
 
     held_by: Mapping[str, str]
     latest: Mapping[str, str]
     early: Mapping[str, list[str]]
     suppressed: frozenset[str] = frozenset()
+    restored: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +144,13 @@ class Cases:
         """The case, if there is one."""
         return _parse(self.client.execute_command("GET", Keys(creditor_of(case_id)).case(case_id), **_PACKED))
 
-    def load_many(self, creditor: str, case_ids: Iterable[str]) -> dict[str, Stored]:
-        """Several cases of one creditor, in one round trip; those that do not exist are left out."""
+    def load_many(self, creditor: str, case_ids: Iterable[str], below: str = "") -> dict[str, Stored]:
+        """Several cases of a creditor, in one round trip, but for those that do not exist. `below`: as in `Keys`."""
         names = sorted(set(case_ids))
         if not names:
             return {}
-        wanted = [Keys(creditor).case(name) for name in names]
+        keys = Keys(creditor, below)
+        wanted = [keys.case(name) for name in names]
         values: list[bytes | None] = self.client.execute_command("MGET", *wanted, **_PACKED)
         found = zip(names, map(_parse, values), strict=True)
         return {name: stored for name, stored in found if stored}
@@ -187,16 +190,19 @@ class Cases:
                 pipe.hmget(keys.groups, list(groups))
             if addresses:
                 pipe.hmget(keys.suppressed, list(addresses))
+            pipe.hgetall(keys.restored)
             for number in numbers:
                 pipe.lrange(keys.early(number), 0, -1)
             held_by, *found = pipe.execute()
         latest = found.pop(0) if groups else []
         listed = found.pop(0) if addresses else []
+        restored = found.pop(0)
         return Known(
             _paired(numbers, held_by),
             _paired(groups, latest),
             dict(zip(numbers, found, strict=True)),
             frozenset(_paired(addresses, listed)),
+            restored,
         )
 
     def latest_of_group(self, creditor: str, group: str) -> str | None:

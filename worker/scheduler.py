@@ -24,10 +24,12 @@ from worker.dunning.decision import HandOver
 from worker.dunning.events import TaskOpened
 from worker.dunning.ladder import FULL_RECHECK
 from worker.dunning.model import attempt_id
+from worker.feed import Feeds
 from worker.logs import place_of
 from worker.look import HANDOVER, Outlook, failure, follow, write
 from worker.messages import wording_of
 from worker.queues import FACTS, INBOUND, REMINDERS, Queues, ask_message, send_message
+from worker.silence import Listener
 from worker.store import away
 
 #: How long a scheduler may take over what it claimed, in real time.
@@ -66,6 +68,7 @@ class Scheduler:
         self.queues = queues
         self.skip_idle = skip_idle
         self.stop = Flag()
+        self._feeds, self._listener = Feeds(app), Listener(app)
         self._quiet_since = time.monotonic()
         self._looked_at = 0.0
         self._full: frozenset[str] = frozenset()
@@ -94,11 +97,15 @@ class Scheduler:
             self._looked_at = time.monotonic()
 
     def tick(self) -> int:
-        """One beat over all creditors; returns how many cases were looked at."""
+        """One beat over all creditors, or those before it is told to stop; returns how many cases were looked at."""
         now = self.app.clock.now()
         looked = 0
         self._measured = False
+        self._feeds.watch()
+        self._listener.listen()
         for creditor in self.app.config.creditors:
+            if self.stop.is_set():
+                break
             looked += self._serve(creditor, now)
         if looked:
             self._quiet_since = time.monotonic()

@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from threading import Event
 
 from worker import forward
 from worker.app import VAR, App, Rehearsal
 from worker.config.environment import environment
 from worker.embedded import Embedded
 from worker.opening import opened
-from worker.processes import Supervisor, worker_groups
+from worker.processes import Stop, Supervisor, worker_groups
 from worker.store import until_it_answers
 
 #: Threads of a worker process.
@@ -19,7 +18,7 @@ THREADS = 8
 
 def run_all(
     environ: Mapping[str, str],
-    stop: Event,
+    stop: Stop,
     *,
     at: datetime | None,
     speed: float | None,
@@ -54,7 +53,7 @@ def _servers(environ: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
         yield {**environ, "REDIS_URL": urls.redis_url, "BROKER_URL": urls.broker_url}
 
 
-def run_workers(app: App, stop: Event, *, threads: int, processes: int) -> None:
+def run_workers(app: App, stop: Stop, *, threads: int, processes: int) -> None:
     """So many children per group of queues. Raises ConfigurationError for real providers on a rehearsal's store."""
     app.refuse_real_providers()
     app.upstream.demand("still_due")

@@ -56,7 +56,10 @@ def test_a_file_that_is_appended_to_keeps_all_of_it(server: Server, rig: Rig) ->
 def test_a_snapshot_forgets_what_was_sent_after_it(
     server: Server, rig: Rig, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The message goes a second time, a pause later; that `begin` could not wait for a disk is said once a process."""
+    """The message goes a second time, a pause later, where its provider has no list; that `begin` could not wait for a
+    disk is said once a process.
+    """
+    rig.tap.finds = False
     case = rig.open()
     rig.app.client.save()
     rig.settle(case)
@@ -69,9 +72,24 @@ def test_a_snapshot_forgets_what_was_sent_after_it(
     assert "".join(capsys.readouterr()).count("store.not_durable") == 1
 
 
+@pytest.mark.parametrize("server", [SNAPSHOTS], ids=["snapshots"], indirect=True)
+def test_what_a_snapshot_forgot_is_found_at_its_provider(server: Server, rig: Rig) -> None:
+    """Where there is a list, it is asked before anything leaves: the debtor gets one message, and the ladder goes on."""
+    case = rig.open()
+    rig.app.client.save()
+    rig.settle(case)
+    server.kill()
+    server.start()
+    assert rig.kinds(case) == ["CaseOpened"]
+    until(lambda: sent(rig, case) and rig.kinds(case)[-1] == "AttemptFound")
+    assert len(rig.tap.messages) == 1
+    assert rig.next_look(case) is not None
+
+
 @pytest.mark.parametrize("server", [NOTHING], ids=["nothing"], indirect=True)
 def test_a_server_that_keeps_nothing_forgets_the_case(server: Server, rig: Rig) -> None:
-    """The same job opens it anew, and its ladder begins again, when the pause is over."""
+    """The same job opens it anew, and its ladder begins again, when the pause is over; nobody can be asked here."""
+    rig.tap.finds = False
     rig.settle(rig.open())
     server.kill()
     server.start()

@@ -2,7 +2,7 @@
 
 import socket
 from collections.abc import Callable
-from threading import Thread
+from threading import Event, Thread
 
 import structlog
 import uvicorn
@@ -15,12 +15,14 @@ from worker.web.doors import create
 
 #: How long the port is not bound while the servers are asked what must be known of them, in seconds.
 HEAD_START = 2.0
+#: Requests under way when the doors close have so many seconds for their answers; then they are cut.
+ANSWER_WITHIN = 24
 
 _log = structlog.get_logger("relance.web")
 
 
-def serve(app: App, begin: Callable[[], None]) -> None:
-    """Serve on WEB_PORT (8000) of WEB_HOST (loopback) until stopped.
+def serve(app: App, stop: Event, begin: Callable[[], None], answer_within: int = ANSWER_WITHIN) -> None:
+    """Serve on WEB_PORT (8000) of WEB_HOST (loopback) until `stop` is set and what was asked is answered.
 
     `begin` is what comes first once the servers are there. They may be away for long: the port is bound all the same,
     and whoever knocks is answered 503, so that they come again.
@@ -30,7 +32,13 @@ def serve(app: App, begin: Callable[[], None]) -> None:
     host, port = listens_on(app)
     for client in (app.client, app.broker.client):
         hurry(client)  # a provider that gives up, after 15 s, has heard nothing; one that hears 503 comes again
-    config = uvicorn.Config(create(app), log_config=None, access_log=False, forwarded_allow_ips=_proxies(app))
+    config = uvicorn.Config(
+        create(app),
+        log_config=None,
+        access_log=False,
+        forwarded_allow_ips=_proxies(app),
+        timeout_graceful_shutdown=answer_within,
+    )
     server = uvicorn.Server(config)
     beginning = _Beginning(begin, server)
     beginning.start()
@@ -40,9 +48,16 @@ def serve(app: App, begin: Callable[[], None]) -> None:
         listener = socket.create_server((host, port), backlog=server.config.backlog)
     except OSError as error:
         raise ConfigurationError(f"WEB_PORT: cannot listen on {host}:{port}: {error.strerror or error}") from None
+    # On a thread that is not the main one, uvicorn leaves signals alone; a second SIGTERM it would not heed.
+    thread = Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
     _log.info("web.started", host=host, port=port)
-    server.run(sockets=[listener])
+    while thread.is_alive() and not stop.wait(0.1):
+        pass
+    server.should_exit = True
+    thread.join()
     beginning.demand()
+    _log.info("web.stopped")
 
 
 class _Beginning(Thread):
