@@ -26,9 +26,8 @@ class Killer:
     def __post_init__(self) -> None:
         self.tail = Tail(self.stage.log)
 
-    def run(self, kills: tuple[Kill, ...], stop: Event) -> None:
-        """All of them, in order."""
-        began = time.monotonic()
+    def run(self, kills: tuple[Kill, ...], began: float, stop: Event) -> None:
+        """All of them, in order. `began`: by the monotonic clock."""
         for each in kills:
             if stop.wait(max(0.0, began + each.at - time.monotonic())):
                 return

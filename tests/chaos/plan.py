@@ -1,5 +1,6 @@
 """What is to happen, drawn from a seed: debtors, payments, faults, kills. Values only; the same seed, the same plan."""
 
+import math
 from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal
@@ -15,7 +16,11 @@ WEIGHTS: dict[Part, int] = {
     "sms": 4, "email": 4, "voice": 4, "intake": 2, "scheduler": 3, "web": 3, "cases": 3, "broker": 2,
 }  # fmt: skip
 #: The share of debtors who pay while they are chased, and of kills that wait for an open request.
-PAYING, AIMED = 0.15, 0.75
+PAYING, AIMED = 0.2, 0.75
+#: The share of payments that come as a day turns, when steps fall due and messages are on their way.
+PAYING_AT_THE_TURN = 0.7
+#: When a day turns, in parts of a day: the ladder's clock begins at eight in the morning.
+TURN = 16 / 24
 #: Nothing is killed before that second.
 FIRST_KILL = 4.0
 #: How many numbers there are to give out: those of +33 6 39 98 that no reaction of the sandbox is tied to.
@@ -115,8 +120,16 @@ def plan(seed: int, scale: Scale, *, faulty: bool = True) -> Plan:
 
 def _debtor(random: Random, number: int, scale: Scale) -> Debtor:
     opens = random.uniform(0, scale.spread)
-    pays = opens + random.uniform(0.5, 5 * scale.day) if random.random() < PAYING else None
+    pays = _pays(random, opens, scale.day) if random.random() < PAYING else None
     return Debtor(number, random.randrange(len(ORDERS)), opens, pays, queued=random.random() < 0.5)
+
+
+def _pays(random: Random, opens: float, day: float) -> float:
+    """At any moment of the days in which they are chased; or just as one turns."""
+    if random.random() >= PAYING_AT_THE_TURN:
+        return opens + random.uniform(0.5, 4 * day)
+    turns = math.ceil(opens / day - TURN) + random.randrange(3)
+    return (turns + TURN) * day + random.uniform(0.0, 1.5)
 
 
 def _kills(random: Random, scale: Scale) -> tuple[Kill, ...]:

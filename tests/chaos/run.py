@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
 
@@ -13,6 +14,7 @@ from tests.chaos.kills import Killer
 from tests.chaos.plan import Plan
 from tests.chaos.stage import Stage, clock, queued, stage
 from tests.chaos.upstream import Upstream
+from tests.chaos.world import BEGINS
 from worker.app import App
 from worker.queues import FACTS, INBOUND, REMINDERS
 
@@ -27,10 +29,11 @@ def play(folder: Path, plan: Plan, say: Callable[[str], None], *, killing: bool 
         say(f"seed {plan.seed}: {len(plan.debtors)} cases, {len(plan.kills) if killing else 0} kills, in {folder}")
         upstream = Upstream(plan, at.public_url, at.environ["BROKER_URL"])
         killer, stop = Killer(at), Event()
+        began = _morning(at, plan)
         with ThreadPoolExecutor(2) as hands:
             try:
-                kills = hands.submit(killer.run, plan.kills if killing else (), stop)
-                opening = hands.submit(upstream.run)
+                kills = hands.submit(killer.run, plan.kills if killing else (), began, stop)
+                opening = hands.submit(upstream.run, began)
                 opening.result()
                 kills.result()
                 say("all was asked for and all was killed; it comes to rest")
@@ -38,7 +41,23 @@ def play(folder: Path, plan: Plan, say: Callable[[str], None], *, killing: bool 
             finally:
                 stop.set()
                 upstream.stop()
+        if code := at.stop():
+            say(f"`relance up` ended with {code}")
         write_facts(folder / FACTS_FILE, at, plan, upstream, killer)
+
+
+def _morning(at: Stage, plan: Plan) -> float:
+    """Wait until the ladder's clock stands at the hour it began at; the moment by the monotonic clock.
+
+    So the plan knows when its days turn.
+    """
+    app = App(at.environ, clock(plan))
+    try:
+        gone = app.clock.now() - datetime.fromisoformat(BEGINS)
+    finally:
+        app.close()
+    wait = (-gone % timedelta(days=1)) / timedelta(days=1) * plan.scale.day
+    return time.monotonic() + wait
 
 
 def _settle(at: Stage, plan: Plan, say: Callable[[str], None]) -> None:

@@ -60,6 +60,11 @@ class Stage:
         family = ((pid, machine.command_of(pid)) for pid in machine.family(self.up.pid)[1:])
         return next((pid for pid, line in family if _COMMANDS[part] in line), 0)
 
+    def stop(self) -> int:
+        """Stop relance as an operator does; its exit code. Nothing writes to the store any more."""
+        _end(self.up)
+        return self.up.returncode
+
     def revive(self) -> None:
         """Start what is dead of the servers, each from its append-only file."""
         self.servers.start()
@@ -148,13 +153,17 @@ def _relance(lines: Path, environ: Mapping[str, str], folder: Path) -> Iterator[
     try:
         yield up
     finally:
-        if up.poll() is None:
-            up.send_signal(signal.SIGTERM)
-        try:
-            up.wait(45)
-        except subprocess.TimeoutExpired:
-            machine.kill(machine.family(up.pid))
-            up.wait()
+        _end(up)
+
+
+def _end(up: "subprocess.Popen[bytes]") -> None:
+    if up.poll() is None:
+        up.send_signal(signal.SIGTERM)
+    try:
+        up.wait(45)
+    except subprocess.TimeoutExpired:
+        machine.kill(machine.family(up.pid))
+        up.wait()
 
 
 def _answers(url: str) -> bool:

@@ -66,9 +66,8 @@ class Upstream:
                 acts.append((debtor.pays, partial(self._pay, debtor)))
         self._acts = sorted(acts, key=lambda act: act[0], reverse=True)
 
-    def run(self) -> None:
-        """Do all of it, and return when all was taken. Raises what went wrong."""
-        began = time.monotonic()
+    def run(self, began: float) -> None:
+        """Do all of it, and return when all was taken. `began`: by the monotonic clock. Raises what went wrong."""
         with ThreadPoolExecutor(_HANDS) as hands:
             for done in [hands.submit(self._work, began) for _ in range(_HANDS)]:
                 done.result()
