@@ -138,6 +138,58 @@ class Channel(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sought:
+    """A try at a message of which nobody knows whether it went: what helps to find it in a provider's list.
+
+    `attempt`, `message`, `reference`, `to` and `sender` are those of the `Message`. `begun` is when the call began, in
+    real time by our clock, `bound` how many seconds it could take. `known` are ids of the provider's that belong to
+    other messages. With `any_try`, every try at that message counts, and not this one alone.
+    """
+
+    attempt: str
+    message: str
+    reference: str
+    channel: str
+    to: str
+    sender: str
+    begun: datetime
+    bound: float
+    known: frozenset[str] = frozenset()
+    any_try: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The provider has it, under its id; `receipt` is what became of it, where the list says so."""
+
+    provider_id: str
+    receipt: "Receipt | None" = None
+
+
+@runtime_checkable
+class Finder(Protocol):
+    """A provider that can be asked afterwards whether it took a message."""
+
+    #: Does it have such a list, as it is set up here?
+    finds: bool
+    #: Does one look that finds nothing prove that nothing went? A list of somebody else's may lag behind.
+    proves: bool
+
+    def find(self, sought: Sought) -> Found | None:
+        """The message, or None if it is not in the list (yet). Raises `ChannelError` where the list cannot be read."""
+        ...
+
+
+@runtime_checkable
+class Recaller(Protocol):
+    """A provider that can be told to drop what it took and has not passed on."""
+
+    def recall(self, provider_id: str) -> bool:
+        """Is it cancelled? False: it had left, or is over. Raises `ChannelError` where that could not be asked."""
+        ...
+
+
 #: What a provider may say of a message after it took it. See `Receipt`.
 ReceiptWhat = Literal[
     "taken", "sent", "delivered", "deferred", "hard", "soft", "opted_out", "unsubscribed", "complained", "content",

@@ -17,12 +17,12 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from channels.base import Accepted, Message, Rejected, Unavailable
+from channels.base import Accepted, Found, Message, Rejected, Sought, Unavailable
 from channels.mime import compose
 from channels.outcome import writing
 from channels.settings import ProviderSettings
@@ -30,6 +30,8 @@ from channels.settings import ProviderSettings
 BOUNCES = ("@bounce.invalid", "+33639980404")
 DOWN = ("@down.invalid", "+33639980503")
 LOG = "messages.jsonl"
+#: By how much two clocks may differ.
+SLACK = timedelta(seconds=60)
 
 
 class Outbox:
@@ -43,6 +45,7 @@ class Outbox:
     channels: ClassVar[tuple[str, ...]] = ("email", "sms", "voice", "task")
     real = False
     bound = 5.0
+    finds = proves = True
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -69,6 +72,26 @@ class Outbox:
         except OSError as error:
             raise Unavailable("down", type(error).__name__, "the outbox cannot be written") from None
         return Accepted(f"outbox-{message.attempt}")
+
+    def find(self, sought: Sought) -> Found | None:
+        """Look into the log, whose line is the last thing that is written of a message."""
+        name, wanted = ("id", sought.message) if sought.any_try else ("attempt", sought.attempt)
+        for entry in self._logged(wanted):
+            if entry[name] == wanted and datetime.fromisoformat(entry["at"]) >= sought.begun - SLACK:
+                return Found(entry["provider_id"])
+        return None
+
+    def _logged(self, word: str) -> Iterator[dict[str, Any]]:
+        """The lines that have that word in them; a line that a full disk cut off is none."""
+        try:
+            with (self._folder / LOG).open() as log:
+                for line in log:
+                    if word in line and line.endswith("\n"):
+                        yield json.loads(line)
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError) as error:
+            raise Unavailable("down", type(error).__name__, "the outbox cannot be read") from None
 
     def _store(self, message: Message, suffix: str, content: bytes) -> None:
         folder = self._folder / message.channel

@@ -9,8 +9,19 @@ import re
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import quote, urlsplit
 
-from channels.base import Accepted, Attachment, ChannelError, Message
+from channels.base import (
+    Accepted,
+    Attachment,
+    ChannelError,
+    ConfigurationError,
+    Found,
+    Message,
+    Sought,
+    Unavailable,
+    UnavailableWhy,
+)
 from channels.mime import mailbox, message_id
 from channels.outcome import Word, failure, writing
 from channels.settings import TimedSettings, Variable, base_url, belongs_to, demand
@@ -47,19 +58,28 @@ class SendgridEmail:
     """Sends one email to one recipient a request."""
 
     class Settings(TimedSettings):
-        """The variables that hold the API key and, for the EU region or a sandbox, another base URL."""
+        """The variables that hold the API key and, for the EU region or a sandbox, another base URL.
+
+        `email_activity`: the account has SendGrid's Email Activity, so that it can be asked whether it took a message
+        (six times a minute).
+        """
 
         api_key_env: Variable = "SENDGRID_API_KEY"
         base_url_env: Variable = "SENDGRID_BASE_URL"
+        email_activity: bool = False
 
     channels: ClassVar[tuple[str, ...]] = ("email",)
 
-    def __init__(self, http: "Http", url: str, key: str, bound: float) -> None:
+    proves = False
+
+    def __init__(self, http: "Http", url: str, key: str, settings: Settings) -> None:
         self._http = http
         self._url = f"{url}/v3/mail/send"
+        self._activity = f"{url}/v3/messages"
         self._headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
         self.real = belongs_to(url, OWN_URL)
-        self.bound = bound
+        self.bound = settings.bound
+        self.finds = settings.email_activity
 
     @staticmethod
     def required(settings: Settings) -> list[str]:
@@ -68,12 +88,14 @@ class SendgridEmail:
 
     @classmethod
     def from_settings(cls, settings: Settings, environ: Mapping[str, str]) -> "SendgridEmail":
-        """Raises ConfigurationError for a missing key or a malformed base URL."""
+        """Raises ConfigurationError for a missing key, a malformed base URL, or an Email Activity there is not."""
         from channels.http import Http
 
         url = base_url(environ, settings.base_url_env, OWN_URL)
+        if settings.email_activity and (urlsplit(url).hostname or "").startswith("api.eu."):
+            raise ConfigurationError("email_activity: SendGrid keeps none in the EU region, so nothing would be found")
         http = Http(settings.connect_timeout, settings.read_timeout)
-        return cls(http, url, demand(environ, settings.api_key_env), settings.bound)
+        return cls(http, url, demand(environ, settings.api_key_env), settings)
 
     def send(self, message: Message) -> Accepted:
         """Hand the email over; accepted under SendGrid's X-Message-Id."""
@@ -83,6 +105,25 @@ class SendgridEmail:
         if answer.status not in (200, 202):
             raise _failure(answer)
         return Accepted(answer.headers.get("X-Message-Id", "") or message_id(message))
+
+    def find(self, sought: Sought) -> Found | None:
+        """By the custom argument that went with it; the answer does not repeat it, so the filter is trusted.
+
+        Whatever is no list is no answer: accounts without the add-on get a 400.
+        """
+        from channels.http import retry_after
+
+        name, value = ("message", sought.message) if sought.any_try else ("attempt", sought.attempt)
+        query = quote(f"unique_args['relance_{name}']=\"{value}\"", safe="")
+        answer = self._http.request("GET", f"{self._activity}?limit=10&query={query}", None, self._headers)
+        if answer.status != 200:
+            why: UnavailableWhy = "account" if answer.status in (400, 401, 403) else "down"
+            raise Unavailable(why, str(answer.status), "Email Activity cannot be read", retry_after(answer.headers))
+        try:
+            ids = [str(each["msg_id"]).partition(".")[0] for each in json.loads(answer.body)["messages"]]
+        except (ValueError, KeyError, TypeError):
+            raise Unavailable("down", "nonsense", "an answer that is no list") from None
+        return next((Found(each) for each in ids if each not in sought.known), None)
 
 
 def _failure(answer: "Answer") -> ChannelError:

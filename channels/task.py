@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import ClassVar
 
-from channels.base import Accepted, Message
+from channels.base import Accepted, Found, Message, Sought
 from channels.settings import ProviderSettings
 
 
@@ -16,6 +16,7 @@ class Task:
     channels: ClassVar[tuple[str, ...]] = ("task",)
     real = False
     bound = 1.0
+    finds = proves = True
 
     @staticmethod
     def required(settings: Settings) -> list[str]:
@@ -29,3 +30,7 @@ class Task:
     def send(self, message: Message) -> Accepted:
         """Accepted under the message's own id."""
         return Accepted(message.id)
+
+    def find(self, sought: Sought) -> Found | None:
+        """Never: what was not recorded was done nowhere else."""
+        return None

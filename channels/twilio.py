@@ -2,9 +2,10 @@
 
 import logging
 import threading
-from collections.abc import Callable, Mapping
-from datetime import timedelta
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from twilio.base.exceptions import TwilioRestException, TwilioServiceException
@@ -13,12 +14,18 @@ from twilio.http.response import Response
 from twilio.rest import Client
 from urllib3.util import make_headers
 
-from channels.base import Accepted, ChannelError, Uncertain
+from channels.base import Accepted, ChannelError, Sought, Unavailable, Uncertain
 from channels.http import Http, retry_after
 from channels.settings import TwilioSettings, base_url, belongs_to, demand
 from channels.twilio_errors import meaning
 
+T = TypeVar("T")
+
 OWN_URL = "https://api.twilio.com"
+#: How far back a list is read: the newest so many to one number are more than a debtor ever gets in a day.
+LISTED = 200
+#: A resource may bear a time so much before ours, the provider's clock being known to a second at best.
+CLOCK_SLACK = timedelta(seconds=60)
 
 
 class Transport(HttpClient):  # type: ignore[misc]  # the SDK has no types
@@ -38,6 +45,11 @@ class Transport(HttpClient):  # type: ignore[misc]  # the SDK has no types
     def retry_after(self) -> timedelta | None:
         return getattr(self._last, "retry_after", None)
 
+    @property
+    def ahead(self) -> timedelta:
+        """By how much the provider's clock was ahead of ours when it last answered on this thread."""
+        return getattr(self._last, "ahead", timedelta())
+
     def request(
         self,
         method: str,
@@ -54,6 +66,7 @@ class Transport(HttpClient):  # type: ignore[misc]  # the SDK has no types
         body = urlencode(data, doseq=True).encode() if data else None
         answer = self._http.request(method, self._url(uri, params), body, _headers(headers, auth))
         self._last.retry_after = retry_after(answer.headers)
+        self._last.ahead = _ahead(answer.headers.get("Date", ""))
         return Response(answer.status, answer.text, answer.headers)
 
     def _url(self, uri: str, params: Mapping[str, object] | None) -> str:
@@ -61,6 +74,13 @@ class Transport(HttpClient):  # type: ignore[misc]  # the SDK has no types
         query = "&".join(part for part in (url.query, urlencode(params or {}, doseq=True)) if part)
         rest = urlunsplit(("", "", url.path, query, ""))
         return (self._base or f"{url.scheme}://{url.netloc}") + rest
+
+
+def _ahead(date: str) -> timedelta:
+    try:
+        return parsedate_to_datetime(date) - datetime.now(UTC)
+    except (ValueError, TypeError):
+        return timedelta()
 
 
 def _headers(headers: Mapping[str, str] | None, auth: tuple[str, str] | None) -> dict[str, str]:
@@ -71,6 +91,13 @@ def _headers(headers: Mapping[str, str] | None, auth: tuple[str, str] | None) ->
 class _Created(Protocol):
     @property
     def sid(self) -> str | None: ...
+
+
+class Listed(_Created, Protocol):
+    """A message or a call in a list, newest first; Twilio tells nothing of the URLs it was given."""
+
+    date_created: datetime | None
+    status: Any
 
 
 class Account:
@@ -103,6 +130,52 @@ class Account:
             raise meaning(error.status, _code(error.code), self._transport.retry_after) from None
         except Exception as error:  # an answer of success that cannot be read is one that may have been sent
             raise Uncertain(type(error).__name__, "the provider's answer cannot be read") from None
+
+    def listed(self, ask: Callable[[Client], Sequence[Listed]], sought: Sought) -> list[Listed]:
+        """What was created since the call began, by the provider's clock, the oldest first.
+
+        Raises Unavailable where the list cannot be read.
+        """
+        found = self._ask(ask)
+        since = sought.begun + self._transport.ahead - CLOCK_SLACK
+        ours = (each for each in found if each.sid not in sought.known)
+        return [each for each in reversed(list(ours)) if each.date_created is not None and each.date_created >= since]
+
+    def latest(self, sought: Sought) -> datetime:
+        """The latest time that what that call created can bear, by the provider's clock as `listed` found it."""
+        return sought.begun + self._transport.ahead + timedelta(seconds=sought.bound) + CLOCK_SLACK
+
+    def cancelled(self, update: Callable[[Client], "Listed"], fetch: Callable[[Client], "Listed"]) -> bool:
+        """Ask for it, and read from the answer whether it is: a call under way is left alone, with a 200.
+
+        A refusal may be that of a second asking, the first one's answer having been lost: so look. Raises Unavailable
+        where it could not be asked.
+        """
+        try:
+            return str(update(self.client).status) == "canceled"
+        except TwilioRestException as error:
+            if error.status != 400:
+                raise _unread(error, self._transport.retry_after) from None
+        except Exception as error:
+            raise _unread(error, self._transport.retry_after) from None
+        return str(self._ask(fetch).status) == "canceled"
+
+    def _ask(self, ask: Callable[[Client], T]) -> T:
+        try:
+            return ask(self.client)
+        except Exception as error:  # the SDK raises in many ways, and none of them is an answer
+            raise _unread(error, self._transport.retry_after) from None
+
+
+def _unread(error: Exception, wait: timedelta | None) -> Unavailable:
+    """To read a list, or to cancel, can be tried again however it failed."""
+    if isinstance(error, ChannelError):
+        return Unavailable("down", error.code, "the provider could not be asked")
+    status = getattr(error, "status", None)
+    code = str(getattr(error, "code", None) or status or type(error).__name__)
+    return Unavailable(
+        "account" if status in (401, 403) else "down", code, "the provider could not be asked", retry_after=wait
+    )
 
 
 def _sid(created: _Created) -> str:

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from channels.base import Accepted, Message, Rejected
+from channels.base import Accepted, Found, Message, Rejected, Sought
 from channels.outcome import writing
 from channels.settings import AGAIN, TwilioSettings
+from channels.twilio_receipts import call_receipt
 
 if TYPE_CHECKING:  # the SDK takes its time to import; only who sends shall pay it
     from channels.twilio import Account
@@ -31,6 +32,7 @@ class TwilioVoice:
         machine_detection: Literal["Enable", "DetectMessageEnd"] | None = None
 
     channels: ClassVar[tuple[str, ...]] = ("voice",)
+    finds, proves = True, False
 
     def __init__(self, account: "Account", settings: Settings) -> None:
         self._account = account
@@ -55,6 +57,27 @@ class TwilioVoice:
         with writing():
             request = {**self._base(message), **self._words(message), **_report(message)}
         return self._account.create(lambda client: client.calls.create(**request))
+
+    def find(self, sought: Sought) -> Found | None:
+        """By who called whom and when: a list tells nothing else of a call."""
+        from channels.twilio import LISTED
+
+        listed = self._account.listed(
+            lambda client: client.calls.list(to=sought.to, from_=sought.sender, limit=LISTED), sought
+        )
+        latest = self._account.latest(sought)
+        for each in listed:
+            if sought.any_try or (each.date_created and each.date_created <= latest):
+                form = {"CallStatus": str(each.status), "CallSid": each.sid or ""}
+                return Found(each.sid or "", call_receipt(sought.attempt, form))
+        return None
+
+    def recall(self, provider_id: str) -> bool:
+        """Cancel a call that waits or rings; one that was answered goes on."""
+        return self._account.cancelled(
+            lambda client: client.calls(provider_id).update(status="canceled"),
+            lambda client: client.calls(provider_id).fetch(),
+        )
 
     def _base(self, message: Message) -> dict[str, Any]:
         base = {"to": message.to, "from_": message.sender, "timeout": self._settings.ring_timeout}

@@ -16,6 +16,7 @@ from worker.jobs import SCHEMAS, BadJob
 from worker.queues import FACTS, INBOUND, REMINDERS
 from worker.replies import listen
 from worker.sending import deliver
+from worker.settling import recall, settle
 from worker.store import until_it_answers
 
 #: Facts are drained first: a payment in the queue stops the reminders behind it.
@@ -35,6 +36,7 @@ def declare(app: App, broker: SafeBroker) -> None:
     dramatiq.actor(actor_name="inbound", queue_name=INBOUND, priority=FACT_PRIORITY, broker=broker)(_inbound_actor(app))
     for channel in app.config.channels:
         dramatiq.actor(actor_name=f"send_{channel}", queue_name=channel, broker=broker)(_send_actor(app))
+        dramatiq.actor(actor_name=f"ask_{channel}", queue_name=channel, broker=broker)(_ask_actor(app))
 
 
 def _job_actor(app: App, broker: SafeBroker, kind: str) -> Callable[..., None]:
@@ -72,3 +74,11 @@ def _send_actor(app: App) -> Callable[..., None]:
         until_it_answers(lambda: deliver(app, attempt, when))
 
     return send
+
+
+def _ask_actor(app: App) -> Callable[..., None]:
+    def ask(attempt: str, what: str) -> None:
+        work = {"settle": settle, "recall": recall}[what]
+        until_it_answers(lambda: work(app, attempt))
+
+    return ask

@@ -14,8 +14,8 @@ from worker.app import App, Setup
 from worker.dunning.answers import Answer
 from worker.dunning.call_menu import KEYS, Here, Press, Scene, Turn, days_to_promise, greeting, pressed
 from worker.dunning.effects import EFFECTS, limits
-from worker.dunning.ladder import FOUND_BY_RULES
 from worker.dunning.model import Case, Send, StepRun, parse_attempt_id
+from worker.dunning.strategy import FOUND_BY_RULES
 from worker.dunning.view import lines, local_today, usable
 from worker.inbound import NotAcceptable, answer, receive
 from worker.messages import prepare

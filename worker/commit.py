@@ -61,6 +61,8 @@ class Keys:
         self.phones = f"{self._root}:phones"
         self.rate = f"{self._root}:rate"
         self.forwarder = f"{self._root}:forwarder"
+        self.counts = f"{self._root}:counts"
+        self.calls = f"{self._root}:calls"
 
     def case(self, case_id: str) -> str:
         """The snapshot of a case."""

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from worker.app import App
 from worker.cases import Seen
 from worker.dunning.answers import AnswerKind
-from worker.dunning.decision import Decision, End, HandOver, HoldInvoices, Lapse, PlaceHold, Remind, Skip, Wait
+from worker.dunning.decision import Ask, Decision, End, HandOver, HoldInvoices, Lapse, PlaceHold, Remind, Skip, Wait
 from worker.dunning.ladder import decide
 from worker.dunning.model import Case, Send, StepRun, attempt_id
 from worker.dunning.preflight import DEFECTS
@@ -136,21 +136,19 @@ def _state(decision: Decision) -> tuple[str, str, datetime | None]:
             return "held", step, hold.until
         case Remind(step=step) | HandOver(step=step) | Skip(step=step):
             return "due", step.name, None
-        case HoldInvoices() | Lapse() | End():
+        case Ask(what="settle"):
+            return "held", "", None
+        case HoldInvoices() | Lapse() | End() | Ask():
             return "due", "", None
 
 
 def in_words(case: Case, decision: Decision) -> str:
     """The decision's reason, for a person."""
     match decision:
-        case Wait("ended"):
-            return f"the case has ended: {case.ended.reason if case.ended else ''}"
-        case Wait(reason) if reason.startswith("held: "):
-            return "held: " + "; ".join(_hold_in_words(case, name) for name in reason[6:].split(", "))
-        case Wait(reason) if reason.startswith("paused: "):
-            return f"{reason} (nothing goes out until `relance resume`)"
-        case Wait(reason):
-            return REASONS.get(reason, reason)
+        case Wait():
+            return _wait_in_words(case, decision)
+        case Ask():
+            return f"{'held: ' if decision.what == 'settle' else ''}{decision.reason}: its provider is asked"
         case HoldInvoices(placed, lifted):
             held = [f"{hold.invoice} is held: {hold_words(hold.reason, hold.note)}" for hold in placed]
             return "at the next look, " + "; ".join([*held, *(f"{h.invoice} is no longer held" for h in lifted)])
@@ -166,6 +164,20 @@ def in_words(case: Case, decision: Decision) -> str:
             return f"ends at the next look: {reason}"
         case Lapse(hold):
             return f"no longer held: {hold.reason}"
+
+
+def _wait_in_words(case: Case, wait: Wait) -> str:
+    match wait:
+        case Wait("ended"):
+            return f"the case has ended: {case.ended.reason if case.ended else ''}"
+        case Wait("held: uncertain", until) if until:
+            return "held: a message may have gone: its provider is asked then, unless a receipt says so before"
+        case Wait(reason) if reason.startswith("held: "):
+            return "held: " + "; ".join(_hold_in_words(case, name) for name in reason[6:].split(", "))
+        case Wait(reason) if reason.startswith("paused: "):
+            return f"{reason} (nothing goes out until `relance resume`)"
+        case Wait(reason):
+            return REASONS.get(reason, reason)
 
 
 def _hold_in_words(case: Case, reason: str) -> str:

@@ -17,6 +17,7 @@ import structlog
 
 from channels.base import Receipt
 from worker.app import App
+from worker.beside import keep_in_step, suppressed_fields
 from worker.cases import Conflict, Refused, Seen
 from worker.commit import Commit, Keys, Stored
 from worker.dunning import receipts
@@ -27,12 +28,14 @@ from worker.dunning.events import (
     AddressSuppressed,
     AttemptAccepted,
     AttemptBegun,
+    AttemptReappeared,
+    AttemptReleased,
     Event,
     HoldPlaced,
     ReceiptArrived,
     TaskOpened,
 )
-from worker.dunning.fold import apply
+from worker.dunning.fold import apply, fold
 from worker.dunning.model import (
     LASTING,
     Case,
@@ -47,7 +50,7 @@ from worker.dunning.model import (
 from worker.dunning.strategy import Strategy
 from worker.dunning.view import local_today
 from worker.intake import REMEMBERED
-from worker.look import keep_in_step, settle_agenda, suppressed_fields
+from worker.look import settle_agenda
 from worker.taking import calendar_of
 
 __all__ = ["Heard", "NoSuchCase", "NotAcceptable", "answer", "receive"]
@@ -90,6 +93,8 @@ def receive(app: App, receipt: Receipt) -> bool:
 def _receive_once(app: App, receipt: Receipt, case_id: str, number: int) -> bool:
     seen = app.cases.see(case_id) if "-" in case_id else None
     found = seen.case.find_attempt(number) if seen else None
+    if seen and found is None and seen.case.find_given_up(number):
+        return _reappeared(app, seen, receipt, number)
     if seen and found is None and _heed_late(app, seen, receipt, number):
         return True
     if seen is None or found is None:
@@ -104,6 +109,28 @@ def _receive_once(app: App, receipt: Receipt, case_id: str, number: int) -> bool
     now = app.clock.now()
     events = _received(app, seen, run, send, receipt, now)
     commit = Commit(seen.case.creditor)
+    case = commit.change(seen.stored, events)
+    keep_in_step(commit, case, events, now)
+    settle_agenda(commit, case, None, now)
+    app.cases.commit(commit)
+    return True
+
+
+def _reappeared(app: App, seen: Seen, receipt: Receipt, number: int) -> bool:
+    """A try that was given up as not sent had gone. One that nobody has called for yet in its place is given back."""
+    case, now = seen.case, app.clock.now()
+    run, send = cast("tuple[StepRun, Send]", case.find_given_up(number))
+    events: list[Event] = []
+    if send.status == "reserved":
+        events.append(AttemptReleased(at=now, attempt=send.attempt, why="an earlier try had gone"))
+    events.append(AttemptReappeared(at=now, attempt=number, provider_id=receipt.provider_id, by=receipt.provider))
+    after = fold(case, events)
+    said = after.find_attempt(number)
+    if said is None:
+        _log.error("message.repeated", attempt=receipt.attempt, step=run.step, channel=send.channel)
+    elif receipts.is_news(receipt.what, said[1]):
+        events += _received(app, replace(seen, stored=replace(seen.stored, case=after)), *said, receipt, now)
+    commit = Commit(case.creditor)
     case = commit.change(seen.stored, events)
     keep_in_step(commit, case, events, now)
     settle_agenda(commit, case, None, now)

@@ -1,24 +1,20 @@
 """One look at a case: what the rules decide becomes events, and the time of the next look.
 
-`follow` is pure; the scheduler commits what it returns. `keep_in_step` serves everybody who commits events.
+`follow` is pure; the scheduler commits what it returns.
 """
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from worker.beside import keep_in_step
 from worker.cases import Seen
-from worker.commit import Commit, millis, suppressed_field
+from worker.commit import Commit
 from worker.dunning.contact import start_of_day
-from worker.dunning.decision import Around, End, HandOver, HoldInvoices, Lapse, PlaceHold, Remind, Skip, Wait
+from worker.dunning.decision import Around, Ask, End, HandOver, HoldInvoices, Lapse, PlaceHold, Remind, Skip, Wait
 from worker.dunning.events import (
-    AddressRestored,
-    AddressSuppressed,
-    AttemptRejected,
     AttemptReleased,
     AttemptReserved,
-    AttemptUnavailable,
     AttemptUncertain,
     CaseEnded,
     Event,
@@ -26,15 +22,12 @@ from worker.dunning.events import (
     HoldLapsed,
     HoldPlaced,
     LookFailed,
-    ReceiptArrived,
     StepSkipped,
-    TaskOpened,
     TasksWithdrawn,
 )
 from worker.dunning.fold import fold
 from worker.dunning.ladder import decide
-from worker.dunning.model import ERRAND, LASTING, Case, Hold, Send, StepRun, address_of, attempt_id
-from worker.dunning.receipts import UNHEARD, earlier
+from worker.dunning.model import ERRAND, Case, Hold, attempt_id
 from worker.dunning.strategy import Strategy
 from worker.dunning.view import local_today, run_key
 
@@ -43,9 +36,6 @@ RESERVE_LEASE = timedelta(seconds=60)
 
 #: How the id of the task to hand the file over ends.
 HANDOVER = ".handover"
-
-#: How long a debtor's contacts are remembered: longer than any cap looks back.
-CONTACTS_KEPT = timedelta(days=400)
 
 #: A failing case is looked at again after this long; the third failure in a row holds it.
 FAILURE_PAUSE = timedelta(minutes=1)
@@ -57,12 +47,13 @@ _MOST = 20
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What a look found: the events it makes, and then either a wait or messages to send."""
+    """What a look found: the events it makes, and then a wait, messages to send, or a question for a provider."""
 
     events: tuple[Event, ...]
     case: Case
     wait: Wait | None = None
     remind: Remind | None = None
+    ask: Ask | None = None
     handed_over: HandOver | None = None
 
     @property
@@ -81,7 +72,7 @@ def expired(case: Case, now: datetime, real: datetime) -> list[Event]:
         if send.status == "reserved":
             found.append(AttemptReleased(at=now, attempt=send.attempt, why="no worker took it"))
         elif send.status == "sending":
-            found.append(AttemptUncertain(at=now, attempt=send.attempt, code="lease"))
+            found.append(AttemptUncertain(at=now, attempt=send.attempt, code="lease", settle_at=now))
     return found
 
 
@@ -94,6 +85,8 @@ def follow(case: Case, strategy: Strategy, around: Around, *, now: datetime, rea
         decision = decide(case, strategy, now, around)
         if isinstance(decision, Wait):
             return Outlook(tuple(events), case, wait=decision, handed_over=handed)
+        if isinstance(decision, Ask):
+            return Outlook(tuple(events), case, ask=decision, handed_over=handed)
         if isinstance(decision, Remind):
             events += (new := _reserve(case, decision, now=now, real=real, digest=digest))
             return Outlook(tuple(events), fold(case, new), remind=decision)
@@ -139,7 +132,7 @@ def _reserve(case: Case, remind: Remind, *, now: datetime, real: datetime, diges
     ]
 
 
-def write(seen: Seen, outlook: Outlook, strategy: Strategy, now: datetime) -> Commit:
+def write(seen: Seen, outlook: Outlook, strategy: Strategy, now: datetime, real: datetime) -> Commit:
     """The commit of a look: its events, and the agenda entry or the leases that follow from it."""
     case = outlook.case
     commit = Commit(case.creditor)
@@ -147,81 +140,13 @@ def write(seen: Seen, outlook: Outlook, strategy: Strategy, now: datetime) -> Co
     keep_in_step(commit, case, outlook.events, now)
     if outlook.remind:
         _guard_gap(commit, seen.case, outlook.remind, strategy, now)
-    settle_agenda(commit, case, outlook.wait, now)
+    if outlook.ask:
+        commit.lease(case.id, real + RESERVE_LEASE)  # whoever asks writes down what was answered, or died
+    else:
+        settle_agenda(commit, case, outlook.wait, now)
     if outlook.wait:
         announce(commit, seen.stored.version, case, outlook.wait, now)
     return commit
-
-
-def keep_in_step(commit: Commit, case: Case, events: Iterable[Event], now: datetime) -> None:
-    """What goes with events besides the case: the debtor's contacts, the lists of tasks and of uncertain attempts."""
-    for event in events:
-        match event:
-            case AttemptReserved():
-                _log_contact(commit, case, event, now)
-            case AttemptReleased() | AttemptRejected() | AttemptUnavailable():
-                _forget_contact(commit, case, event.attempt)
-                if isinstance(event, AttemptRejected) and event.why == "opted_out":
-                    _suppress(commit, case, _channel_of(case, event.attempt), "opted_out", "provider", now)
-            case ReceiptArrived():
-                commit.op("ZREM", commit.keys.uncertain, attempt_id(case, event.attempt))
-                if event.what in UNHEARD:
-                    _forget_contact(commit, case, event.attempt)
-            case AddressSuppressed():
-                _suppress(commit, case, event.channels, event.why, event.by, now)
-            case AddressRestored():
-                for field in suppressed_fields(case, event.channels):
-                    commit.op("HDEL", commit.keys.suppressed, field)
-            case AttemptUncertain():
-                commit.op("ZADD", commit.keys.uncertain, millis(now), attempt_id(case, event.attempt))
-            case TaskOpened():
-                fields = {"kind": event.kind, "title": event.title, "text": event.text, "at": event.at.isoformat()}
-                entry = json.dumps({"case": case.id, **fields}, ensure_ascii=False)
-                commit.op("HSET", commit.keys.tasks, event.task, entry)
-
-
-def _suppress(commit: Commit, case: Case, channels: Iterable[str], why: str, by: str, now: datetime) -> None:
-    """Onto the creditor's list; what is there already keeps its first reason, but for one that lasts."""
-    entry = json.dumps({"why": why, "by": by, "since": now.isoformat()}, separators=(",", ":"))
-    for field in suppressed_fields(case, channels):
-        commit.op("HSET" if why in LASTING else "HSETNX", commit.keys.suppressed, field, entry)
-
-
-def suppressed_fields(case: Case, channels: Iterable[str]) -> list[str]:
-    """Under what names the debtor's addresses for these channels would be on the suppression list."""
-    pairs = ((channel, address_of(case.debtor, channel)) for channel in channels)
-    return [suppressed_field(channel, address) for channel, address in pairs if address]
-
-
-def _channel_of(case: Case, attempt: int) -> tuple[str, ...]:
-    found = case.find_attempt(attempt)
-    return (found[1].channel,) if found else ()
-
-
-def _log_contact(commit: Commit, case: Case, event: AttemptReserved, now: datetime) -> None:
-    """A reservation counts as a contact, until it turns out that nothing was sent."""
-    if event.channel == "task" or event.step.startswith(ERRAND):
-        return
-    found = case.find_attempt(event.attempt)
-    if found is None:
-        return
-    key = commit.keys.contacts(case.id)
-    commit.op("ZADD", key, millis(now), _member(case, *found))
-    commit.op("ZREMRANGEBYSCORE", key, "-inf", millis(now - CONTACTS_KEPT))
-
-
-def _forget_contact(commit: Commit, case: Case, attempt: int) -> None:
-    """The message was surely not sent: it is no contact."""
-    found = case.find_attempt(attempt)
-    if found:
-        commit.op("ZREM", commit.keys.contacts(case.id), _member(case, *found))
-
-
-def _member(case: Case, run: StepRun, send: Send) -> str:
-    """A contact's name. A phone that rang in vain was a contact: calling once more is another."""
-    before = earlier(send)
-    again = f"#{before}" if send.channel == "voice" and before else ""
-    return f"{run_key(case.id, run.step, run.anchor)}|{send.channel}{again}"
 
 
 def withdraw_tasks(commit: Commit, case: Case, events: Iterable[Event], now: datetime) -> list[Event]:

@@ -44,6 +44,11 @@ def reference_of(case_id: str, anchor: str, step: str, channel: str) -> str:
     return "".join(digits)
 
 
+def message_of(case_id: str, reference: str) -> str:
+    """The identity of a message, the same on every try."""
+    return f"{case_id}.{reference.lower()}"
+
+
 def prepare(
     setup: Setup,
     case: Case,
@@ -71,11 +76,11 @@ def prepare(
     public = setup.environment.public_url
     links = None if example or test else setup.links
     message = Message(
-        id=f"{case.id}.{reference.lower()}",
+        id=message_of(case.id, reference),
         attempt=attempt_name,
         reference=reference,
         channel=channel,
-        to=_address(case, channel, creditor),
+        to=recipient(case, channel, creditor),
         to_name=case.debtor.name,
         text=wording.text,
         html=wording.html,
@@ -175,7 +180,7 @@ def _earlier(case: Case, step: Step, anchor: str, numbers: set[str]) -> list[tup
     ]
 
 
-def _address(case: Case, channel: str, creditor: Creditor) -> str:
+def recipient(case: Case, channel: str, creditor: Creditor) -> str:
     """Where it goes: the debtor's address, or the creditor's own while it is staging.
 
     A channel without an address to redirect to is carried by the outbox (`Providers.route`), which may show the

@@ -13,6 +13,7 @@ import structlog
 
 from channels.base import Accepted, ChannelError, Rejected, Unavailable
 from worker.app import App
+from worker.beside import keep_in_step
 from worker.cases import Conflict, Seen
 from worker.commit import Commit
 from worker.dunning.decision import Wait
@@ -28,7 +29,7 @@ from worker.dunning.events import (
 from worker.dunning.ladder import decide
 from worker.dunning.model import Case, Hold, Send, StepRun, attempt_id, parse_attempt_id
 from worker.logs import place_of
-from worker.look import announce, keep_in_step, settle_agenda
+from worker.look import announce, settle_agenda
 from worker.messages import NothingToSay, prepare
 from worker.store import until_it_answers
 
@@ -39,19 +40,30 @@ _log = structlog.get_logger("relance.outcomes")
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The message an outcome is about, in the case as just read. `by` settled it, if a person did."""
+    """The message an outcome is about, in the case as just read. `by` settled it, if somebody did."""
 
     seen: Seen
     run: StepRun
     send: Send
     now: datetime
     by: str = ""
+    possible_copy: bool = False
 
 
-def record(app: App, attempt: str, outcome: Outcome, now: datetime, by: str = "", seen: Seen | None = None) -> bool:
+def record(
+    app: App,
+    attempt: str,
+    outcome: Outcome,
+    now: datetime,
+    by: str = "",
+    seen: Seen | None = None,
+    *,
+    possible_copy: bool = False,
+) -> bool:
     """Store the outcome; returns when it is stored (True), or known, or of no attempt we know (False).
 
     `seen` is the case as the caller last wrote it: it saves reading it, if nobody has written to it since.
+    `possible_copy`: it is *unavailable* only because nobody can tell, and is sent again all the same.
     """
     case_id, number = parse_attempt_id(attempt)
 
@@ -61,7 +73,7 @@ def record(app: App, attempt: str, outcome: Outcome, now: datetime, by: str = ""
         if seen is None or found is None or not _outranks(outcome, found[1]):
             _log.info("outcome.known", attempt=attempt, case=case_id)
             return False
-        app.cases.commit(_commit(app, _Known(seen, *found, now, by), outcome))
+        app.cases.commit(_commit(app, _Known(seen, *found, now, by, possible_copy), outcome))
         return True
 
     while True:
@@ -119,11 +131,22 @@ def _events(app: App, known: _Known, outcome: Outcome) -> list[Event]:
             retry_at = max(now, app.clock.ladder_after(_backoff(app, known, outcome)))
             return [
                 AttemptUnavailable(
-                    at=now, attempt=number, why=outcome.why, code=outcome.code, retry_at=retry_at, by=known.by
+                    at=now,
+                    attempt=number,
+                    why=outcome.why,
+                    code=outcome.code,
+                    retry_at=retry_at,
+                    by=known.by,
+                    possible_copy=known.possible_copy,
                 )
             ]
         case _:
-            return [AttemptUncertain(at=now, attempt=number, code=outcome.code)]
+            wait = app.config.channels[known.send.channel].receipt_within
+            return [
+                AttemptUncertain(
+                    at=now, attempt=number, code=outcome.code, settle_at=max(now, app.clock.ladder_after(wait))
+                )
+            ]
 
 
 def _task(app: App, known: _Known) -> list[Event]:

@@ -27,3 +27,9 @@ def send_message(channel: str, attempt: str, at: datetime | None) -> "dramatiq.M
     """Ask the channel's workers to send an attempt. `at`: the ladder time it was decided for, in a rehearsal."""
     kwargs = {"attempt": attempt} | ({"at": at.isoformat()} if at else {})
     return dramatiq.Message(queue_name=channel, actor_name=f"send_{channel}", args=(), kwargs=kwargs, options={})
+
+
+def ask_message(channel: str, what: str, attempt: str) -> "dramatiq.Message[None]":
+    """Have the channel's workers ask the provider about an attempt: they have its credentials."""
+    kwargs = {"attempt": attempt, "what": what}
+    return dramatiq.Message(queue_name=channel, actor_name=f"ask_{channel}", args=(), kwargs=kwargs, options={})

@@ -23,10 +23,11 @@ from worker.commit import Commit
 from worker.dunning.decision import HandOver
 from worker.dunning.events import TaskOpened
 from worker.dunning.ladder import FULL_RECHECK
+from worker.dunning.model import attempt_id
 from worker.logs import place_of
 from worker.look import HANDOVER, Outlook, failure, follow, write
 from worker.messages import wording_of
-from worker.queues import FACTS, INBOUND, REMINDERS, Queues, send_message
+from worker.queues import FACTS, INBOUND, REMINDERS, Queues, ask_message, send_message
 from worker.store import away
 
 #: How long a scheduler may take over what it claimed, in real time.
@@ -185,7 +186,7 @@ class Scheduler:
     def _commit(self, seen: Seen, outlook: Outlook, at: datetime) -> Commit:
         if outlook.handed_over:
             outlook = self._with_file(outlook, outlook.handed_over, at)
-        return write(seen, outlook, self.app.config.strategies[seen.case.strategy], at)
+        return write(seen, outlook, self.app.config.strategies[seen.case.strategy], at, self.app.clock.real())
 
     def _with_file(self, outlook: Outlook, handed: HandOver, at: datetime) -> Outlook:
         """A person is told to hand the file over, with the words for it."""
@@ -193,11 +194,13 @@ class Scheduler:
         task = TaskOpened(
             at=at, task=f"{outlook.case.id}{HANDOVER}", kind="handover", title=wording.subject, text=wording.text
         )
-        return Outlook((*outlook.events, task), outlook.case, outlook.wait, outlook.remind, handed)
+        return replace(outlook, events=(*outlook.events, task))
 
     def _carry_out(self, look: _Look) -> None:
         for channel, attempt in look.outlook.attempts:
             self.queues.enqueue(send_message(channel, attempt, look.at if self.app.clock.rehearsal else None))
+        if ask := look.outlook.ask:
+            self.queues.enqueue(ask_message(ask.channel, ask.what, attempt_id(look.outlook.case, ask.attempt)))
 
     def _failure(self, seen: Seen, at: datetime, error: Exception) -> Commit:
         """Count it on the case; the third in a row holds it with its place. No silent loop."""

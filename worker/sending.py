@@ -15,15 +15,24 @@ import structlog
 from channels.base import Accepted, Channel, ChannelError, ConfigurationError, Unavailable, Uncertain
 from channels.settings import MESSAGING_SERVICE
 from worker.app import App
+from worker.beside import keep_in_step
 from worker.cases import Conflict, NotDurable, Refused, Seen
 from worker.commit import Commit, Stored, millis, suppressed_field
-from worker.dunning.events import AddressSuppressed, AttemptBegun, AttemptReleased, Event
+from worker.dunning.events import (
+    AddressSuppressed,
+    AttemptBegun,
+    AttemptFound,
+    AttemptReleased,
+    AttemptUncertain,
+    Event,
+)
 from worker.dunning.ladder import may_send
 from worker.dunning.model import Send, StepRun, address_of, attempt_id, parse_attempt_id
 from worker.logs import place_of
-from worker.look import failure, keep_in_step, settle_agenda
+from worker.look import failure, settle_agenda
 from worker.messages import NothingToSay, Prepared, can_be_answered, prepare
 from worker.outcomes import Outcome, record
+from worker.seeking import CannotTell, any_try
 from worker.still_due import may_go
 from worker.store import away, until_it_answers
 
@@ -31,8 +40,10 @@ from worker.store import away, until_it_answers
 START_WITHIN = 2.0
 #: How often it starts over when the facts move under it.
 TRIES = 8
-#: A reservation under another configuration is not made again at once: one is being rolled out.
-RELEASE_PAUSE = timedelta(minutes=1)
+#: Why a reservation is given back, where it would be of no use to make it again at once: a configuration is being
+#: rolled out; a provider's list cannot be read.
+CHANGED, UNREAD = "configuration changed", "nobody can tell yet whether it went before"
+PAUSING, RELEASE_PAUSE = (CHANGED, UNREAD), timedelta(minutes=1)
 
 _log = structlog.get_logger("relance.sending")
 
@@ -90,6 +101,8 @@ def deliver(app: App, attempt: str, at: datetime | None) -> None:
         try:
             if not may_go(app, trying.seen, trying.send.attempt, trying.now):
                 return
+            if _went_before(app, trying, prepared):
+                return
             begun = begin(app, trying, prepared, channel)
         except Refused as refusal:
             if refusal.guard == "is":  # nobody had told this case
@@ -126,7 +139,7 @@ def render(app: App, trying: Try) -> Prepared:
     """The message as it reads now, if it may leave at all. Raises NotNow, and what rendering raises."""
     case, send = trying.seen.case, trying.send
     if send.config != app.config.digest:  # before anything is read in it
-        raise NotNow("configuration changed")
+        raise NotNow(CHANGED)
     strategy = app.config.strategies[case.strategy]
     reason = may_send(case, strategy, trying.run, send.channel, trying.now, app.around(trying.seen))
     if reason:
@@ -158,10 +171,13 @@ def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> Begun:
         words=prepared.wording.words,
         reference=prepared.message.reference,
         segments=prepared.wording.segments,
+        sender=prepared.message.sender,
+        possible_copy=trying.send.possible_copy,
         real_at=real if app.clock.rehearsal else None,
     )
     commit = Commit(case.creditor)
     after = commit.change(trying.seen.stored, [event])
+    keep_in_step(commit, after, [event], trying.now)
     scopes = ("all", "creditor", f"strategy:{case.strategy}", f"channel:{trying.send.channel}")
     commit.guard("free", commit.keys.paused, *scopes)
     address = address_of(case.debtor, trying.send.channel)
@@ -207,14 +223,44 @@ def call(channel: Channel, prepared: Prepared, trying: Try, begun: float) -> Out
     return outcome
 
 
+def _went_before(app: App, trying: Try, prepared: Prepared) -> bool:
+    """Where the store may have forgotten a try, its provider is asked first. True: this one is dealt with.
+
+    One whose provider cannot be asked is in doubt until a person says; what they said is not asked again.
+    """
+    case, run, send = trying.seen.case, trying.run, trying.send
+    since = case.forgotten_since
+    if since is None or send.given_up:
+        return False
+    try:
+        sent_then = replace(send, provider=trying.provider, sender=prepared.message.sender, begun=since)
+        found = any_try(app, case, run, sent_then)
+    except CannotTell:
+        _store(app, trying, AttemptUncertain(at=trying.now, attempt=send.attempt, code="restored"))
+        return True
+    except ChannelError as error:
+        _log.warning("list.unread", attempt=trying.attempt, provider=trying.provider, code=error.code)
+        release(app, trying, UNREAD)
+        return True
+    if found:
+        event = AttemptFound(
+            at=trying.now, attempt=send.attempt, provider=trying.provider, provider_id=found.provider_id
+        )
+        _store(app, trying, event)
+    return found is not None
+
+
 def release(app: App, trying: Try, why: str) -> None:
     """Give the reservation back: nobody has called. The case is looked at again."""
-    case, number = trying.seen.case, trying.send.attempt
-    commit = Commit(case.creditor)
-    released = AttemptReleased(at=trying.now, attempt=number, why=why)
-    after = commit.change(trying.seen.stored, [released])
-    keep_in_step(commit, after, [released], trying.now)
-    pause = RELEASE_PAUSE if why == "configuration changed" else timedelta()
+    released = AttemptReleased(at=trying.now, attempt=trying.send.attempt, why=why)
+    _store(app, trying, released, pause=RELEASE_PAUSE if why in PAUSING else timedelta())
+
+
+def _store(app: App, trying: Try, *events: Event, pause: timedelta = timedelta()) -> None:
+    """Write down what became of a reservation that nobody calls for; the case is looked at again after the pause."""
+    commit = Commit(trying.seen.case.creditor)
+    after = commit.change(trying.seen.stored, events)
+    keep_in_step(commit, after, events, trying.now)
     settle_agenda(commit, after, None, trying.now + pause)
     try:
         app.cases.commit(commit)
@@ -224,19 +270,13 @@ def release(app: App, trying: Try, why: str) -> None:
 
 def _learn_of_suppression(app: App, trying: Try) -> None:
     """The address is on the suppression list: give the reservation back, and let the case know."""
-    case, now = trying.seen.case, trying.now
-    events: list[Event] = [
+    now = trying.now
+    _store(
+        app,
+        trying,
         AttemptReleased(at=now, attempt=trying.send.attempt, why="the address is suppressed"),
         AddressSuppressed(at=now, channels=(trying.send.channel,), why="suppressed", by="list"),
-    ]
-    commit = Commit(case.creditor)
-    after = commit.change(trying.seen.stored, events)
-    keep_in_step(commit, after, events, now)
-    settle_agenda(commit, after, None, now)
-    try:
-        app.cases.commit(commit)
-    except Conflict:
-        return  # whoever wrote first has made the case be looked at, or its lease runs out
+    )
 
 
 def _fail(app: App, trying: Try, error: Exception) -> None:

@@ -20,6 +20,7 @@ import structlog
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from worker.app import App
+from worker.beside import keep_in_step
 from worker.cases import Seen
 from worker.commit import Commit
 from worker.config import StillDue
@@ -27,7 +28,7 @@ from worker.dunning.events import AttemptReleased, CaseEnded, Event, InvoicesSta
 from worker.dunning.fold import fold
 from worker.dunning.model import Case
 from worker.facts import all_settled, settled
-from worker.look import keep_in_step, settle_agenda, withdraw_tasks
+from worker.look import settle_agenda, withdraw_tasks
 from worker.upstream import LIMIT, NoAnswer
 
 #: With `on_error: hold`, the case is looked at again after this long (real time), and asked about again.

@@ -107,7 +107,18 @@ class Board:
         return self._failed(case, event, f"not sent, tried again later ({event['code']})")
 
     def _attempt_uncertain(self, case: _Case, event: dict[str, Any]) -> str:
-        return self._failed(case, event, f"may have gone ({event['code']}): a person must look")
+        return self._failed(case, event, f"may have gone ({event['code']})")
+
+    def _attempt_unsettled(self, case: _Case, event: dict[str, Any]) -> str:
+        then = "sent again later" if event.get("settle_at") else "a person must look"
+        return self._failed(case, event, f"may have gone, and nobody can tell ({event['why']}): {then}")
+
+    def _attempt_reappeared(self, case: _Case, event: dict[str, Any]) -> str:
+        row = case.attempts[event["attempt"]]
+        return f"{row.step:<16} {row.channel:<6} had gone after all"
+
+    def _attempt_recalled(self, case: _Case, event: dict[str, Any]) -> str:
+        return self._failed(case, event, "cancelled before it left")
 
     def _failed(self, case: _Case, event: dict[str, Any], why: str) -> str:
         row = case.attempts[event["attempt"]]

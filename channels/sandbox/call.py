@@ -1,95 +1,140 @@
 """A call, from its first ring to the word that it is over."""
 
 import math
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from urllib.parse import urldefrag, urljoin
 
-from channels.sandbox.journal import Exchange
+from channels.sandbox.journal import Exchange, Message
 from channels.sandbox.outside import Outside
 from channels.sandbox.poster import Reply
-from channels.sandbox.reactions import NOBODY, Reaction
-from channels.sandbox.twilio_resources import Form, Resource
+from channels.sandbox.provider import Answer, json_answer
+from channels.sandbox.reactions import NOBODY, USUAL, Reaction
+from channels.sandbox.twilio_resources import Form, Resource, error
 from channels.sandbox.twilio_webhooks import call_back
 from channels.sandbox.twiml import Next, Turn, TwimlError, walk
 
 #: Documents of one call; a menu that leads nowhere shall end some time.
 MOST_DOCUMENTS = 60
-#: What SIP says of a call's end.
+OVER = (21220, "Call is not in-progress. Cannot redirect.")
+#: What SIP says of a call's end: a call in one of these states is over.
 SIP = {"completed": "200", "busy": "486", "no-answer": "480", "failed": "404", "canceled": "487"}
 DETECTED_AFTER = "2500"
 
 
+#: What to post of an event: its word and its fields.
+Receipt = tuple[str, Mapping[str, str]]
+
+
 @dataclass(slots=True)
 class Call:
-    """One call. `made` is the resource, whose status follows; `events` are the StatusCallbackEvents asked for."""
+    """One call. `made` is the resource, whose status follows; `events` are the StatusCallbackEvents asked for.
+
+    It is gone through by one thread and may be ended by another: each step is taken under the lock, and none after the
+    end.
+    """
 
     outside: Outside
+    message: Message
     made: Resource
     form: Form
     events: tuple[str, ...]
     token: str
-    _exchange: Exchange = field(init=False)
-    _reaction: Reaction = field(init=False)
-    _keys: list[str] = field(init=False)
-    _kept: dict[str, dict[str, str]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _exchange: Exchange | None = None
+    _reaction: Reaction = USUAL
+    _keys: list[str] = field(default_factory=list)
+    _kept: dict[str, Mapping[str, str]] = field(default_factory=dict)
     _numbered: int = 0
     _documents: int = 0
     _seconds: float = 0.0
 
-    def play(self, exchange: Exchange, reaction: Reaction) -> None:
-        """Ring, talk if somebody picks up, and post the receipts: as things happen, or all at the end as ordered."""
+    def begin(self, exchange: Exchange, reaction: Reaction) -> None:
+        """Learn who will pick up, and which receipts there shall be."""
         self._exchange, self._reaction, self._keys = exchange, reaction, list(reaction.keys)
-        self._report("initiated", "initiated")
-        self._report("ringing", "ringing")
-        if reaction.answer in NOBODY:
-            self._end(reaction.answer)
-        else:
-            self._report("answered", "in-progress")
+
+    def play(self) -> None:
+        """Ring, talk if somebody picks up, and post the receipts: as things happen, or all at the end as ordered."""
+        if not (self._step("initiated", "initiated") and self._step("ringing", "ringing")):
+            return
+        if self._reaction.answer in NOBODY:
+            self._end(self._reaction.answer)
+        elif self._step("answered", "in-progress"):
             self._detect_later()
             self._talk()
             self._end("completed")
-        for word in reaction.receipts or ():
-            if word in self._kept:
-                self._post(word, self._kept[word])
+
+    def change(self, exchange: Exchange, status: str) -> Answer:
+        """End it: "canceled" while nobody has picked up, "completed" at any time. What is over is Twilio's 21220.
+
+        As Twilio has it, "canceled" leaves a call in progress as it is.
+        """
+        with self._lock:
+            state = self.made["status"]
+            if state in SIP:
+                return error(400, *OVER)
+            if state == "in-progress" and status == "canceled":
+                return json_answer(200, self.made)
+            last = "completed" if state == "in-progress" else "canceled"
+            exchange.write("ended" if last == "completed" else last, id=self.made["sid"], attempt=self.message.attempt)
+            receipts = self._last(last)
+        self.outside.background.soon(lambda: self._post_all(receipts))
+        return json_answer(200, self.made)
 
     # Receipts.
 
+    def _step(self, event: str, status: str) -> bool:
+        with self._lock:
+            if self.made["status"] in SIP:
+                return False
+            receipts = self._move(event, status)
+        self._post_all(receipts)
+        return True
+
     def _end(self, status: str) -> None:
+        with self._lock:
+            receipts = [] if self.made["status"] in SIP else self._last(status)
+        self._post_all(receipts)
+
+    def _last(self, status: str) -> list[Receipt]:
+        """Come to the end; what is to be posted of it, and of what was kept back until then."""
         seconds = 0 if status in NOBODY else max(1, round(self._seconds))
-        self.made.update(duration=str(seconds), end_time=_now())
         length = {"CallDuration": str(seconds), "Duration": str(math.ceil(seconds / 60))}
         asked = self._detected() if status not in NOBODY else {}
-        self._report("completed", status, {**length, "SipResponseCode": SIP[status], **asked})
+        self.made.update(duration=str(seconds), end_time=self.outside.clock.rfc2822())
+        receipts = self._move("completed", status, {**length, "SipResponseCode": SIP[status], **asked})
+        return receipts + [(word, self._kept[word]) for word in self._reaction.receipts or () if word in self._kept]
 
-    def _report(self, event: str, status: str, more: Mapping[str, str] | None = None) -> None:
-        self.made.update(status=status, date_updated=_now())
+    def _move(self, event: str, status: str, more: Mapping[str, str] | None = None) -> list[Receipt]:
+        """Take on a status; what is to be posted of it at once."""
+        now = self.outside.clock.rfc2822()
+        self.made.update(status="queued" if status == "initiated" else status, date_updated=now)
         if not self.form.get("StatusCallback") or event not in self.events:
-            return
+            return []
         fields = {
             **self._fields(status),
-            "Timestamp": _now(),
+            "Timestamp": now,
             "CallbackSource": "call-progress-events",
             "SequenceNumber": str(self._numbered),
             **(more or {}),
         }
         self._numbered += 1
         if self._reaction.receipts is None:
-            self._post(event, fields)
-        else:
-            self._kept[event] = fields
+            return [(event, fields)]
+        self._kept[event] = fields
+        return []
 
-    def _post(self, event: str, fields: Mapping[str, str]) -> None:
-        if not self.outside.closing.is_set():
-            self._call_back("receipt", self.form["StatusCallback"], event, fields)
+    def _post_all(self, receipts: Sequence[Receipt]) -> None:
+        for event, fields in receipts:
+            if not self.outside.closing.is_set():
+                self._call_back("receipt", self.form["StatusCallback"], event, fields)
 
     def _call_back(self, what: str, url: str, said: str, fields: Mapping[str, str]) -> None:
         line = {"what": what, "id": self.made["sid"], "url": url, "said": said}
 
         def told(number: int, reply: Reply) -> None:
-            self._exchange.write("posted", **line, number=number, **reply.fields)
+            self._write("posted", **line, number=number, **reply.fields)
 
         call_back(self.outside.poster, url, self.token, fields, told=told)
 
@@ -138,7 +183,7 @@ class Call:
         else:
             step, url = Next(self.form.get("Url", ""), self.form.get("Method") or "POST"), ""
         first: Mapping[str, str] = {} if self._detects_later else self._detected()
-        while step is not None and not self.outside.closing.is_set():
+        while step is not None and not self.outside.closing.is_set() and self.made["status"] not in SIP:
             url = urljoin(url, step.url) if step.url else url
             step = self._document(url, step, first)
             first = {}
@@ -150,7 +195,12 @@ class Call:
             return None
         pressed = {} if step.digits is None else {"Digits": step.digits, "msg": "Gather End", "FinishedOnKey": ""}
         fields = {**self._fields("in-progress"), **more, **pressed}
-        return self._heard(url, call_back(self.outside.poster, url, self.token, fields, method=step.method))
+        reply = call_back(self.outside.poster, url, self.token, fields, method=step.method)
+        with self._lock:  # what came too late was not heard
+            if self.made["status"] in SIP:
+                self._line(url, error="ended before it was heard")
+                return None
+            return self._heard(url, reply)
 
     def _heard(self, url: str, reply: Reply) -> Next | None:
         self._documents += 1
@@ -185,8 +235,8 @@ class Call:
         return limit is not None and self._documents >= limit
 
     def _line(self, url: str, **outcome: object) -> None:
-        self._exchange.write("twiml", id=self.made["sid"], url=urldefrag(url).url, **outcome)
+        self._write("twiml", id=self.made["sid"], url=urldefrag(url).url, **outcome)
 
-
-def _now() -> str:
-    return format_datetime(datetime.now(UTC))
+    def _write(self, event: str, **fields: object) -> None:
+        if self._exchange is not None:
+            self._exchange.write(event, **fields)

@@ -11,6 +11,8 @@ FILES = {
     "twilio": ("twilio_api_v2010.messages_calls.prism.json", "https://api.twilio.com"),
     "sendgrid": ("tsg_mail_v3.json", "https://api.sendgrid.com"),
 }
+#: What no file of ours describes.
+UNCOVERED = {("sendgrid", "/v3/messages")}
 
 
 class Contracts:
@@ -29,6 +31,8 @@ class Contracts:
 
     def errors(self, provider: str, request: Request) -> list[str]:
         """What the provider's contract has against a request, in its own order; empty when it conforms."""
+        if (provider, request.url.path) in UNCOVERED:
+            return []
         found = self._specs[provider].iter_request_errors(_OpenAPIRequest(request, FILES[provider][1]))
         return [_line(error) for error in found]
 

@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from channels.sandbox.event_webhook import EventWebhook
 from channels.sandbox.faults import Fault, Faults, parse_faults
+from channels.sandbox.listings import Listing, parse_listings
 from channels.sandbox.outside import Doors, Outside
 from channels.sandbox.people import Heard, Mail, People, Sms
 from channels.sandbox.provider import Answer, Request, json_answer
@@ -15,7 +16,7 @@ from channels.sandbox.reactions import Reaction, parse_reactions
 
 PREFIX = "/sandbox/"
 
-Ordered = TypeVar("Ordered", Fault, Reaction)
+Ordered = TypeVar("Ordered", Fault, Reaction, Listing)
 Written = TypeVar("Written", Sms, Mail)
 
 
@@ -49,6 +50,11 @@ def _handle(request: Request, controls: Controls) -> Answer:
             return _order(parse_reactions(body), outside.reactions.order)
         case "DELETE", "/sandbox/reactions":
             outside.reactions.clear()
+            return Answer(204)
+        case "POST", "/sandbox/listings":
+            return _order(parse_listings(body), outside.listings.order)
+        case "DELETE", "/sandbox/listings":
+            outside.listings.clear()
             return Answer(204)
         case "POST", "/sandbox/doors":
             outside.doors = Doors.under(**TypeAdapter(dict[str, str]).validate_json(body))

@@ -4,10 +4,10 @@ import base64
 import json
 import secrets
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from channels.sandbox.email_activity import full_id
 from channels.sandbox.journal import Message
 from channels.sandbox.outside import Outside
 from channels.sandbox.poster import Post, Reply, Rules
@@ -78,10 +78,9 @@ class EventWebhook:
                 self._made = ec.generate_private_key(ec.SECP256R1())
             return self._made
 
-    def play(self, message: Message, arguments: Mapping[str, str], reaction: Reaction) -> None:
-        """Tell the ordered events of one email, or "processed" and "delivered". A word told twice is one event."""
-        words = ("processed", "delivered") if reaction.receipts is None else reaction.receipts
-        made = {word: _event(word, message, arguments, reaction) for word in words}
+    def tell(self, message: Message, arguments: Mapping[str, str], words: Sequence[str], reaction: Reaction) -> None:
+        """Tell so many events of one email. A word told twice is one event."""
+        made = {word: self._event(word, message, arguments, reaction) for word in words}
         told = [(word, message.id, made[word]) for word in words]
         if reaction.early:
             self._post(told)
@@ -115,7 +114,7 @@ class EventWebhook:
         from cryptography.hazmat.primitives.asymmetric import ec
         from cryptography.hazmat.primitives.hashes import SHA256
 
-        stamp = str(int(time.time()))
+        stamp = str(self._outside.clock.unix())
         signature = self._key().sign(stamp.encode() + body, ec.ECDSA(SHA256()))
         return {
             "Content-Type": "application/json",
@@ -123,17 +122,16 @@ class EventWebhook:
             "X-Twilio-Email-Event-Webhook-Timestamp": stamp,
         }
 
-
-def _event(word: str, message: Message, arguments: Mapping[str, str], reaction: Reaction) -> Event:
-    """One event. Custom arguments lie flat beside the reserved names, which win."""
-    event = {
-        **arguments,
-        "email": message.to,
-        "timestamp": int(time.time()),
-        "event": word,
-        "sg_event_id": secrets.token_urlsafe(24),
-        "sg_message_id": f"{message.id}.recvd-sandbox-{secrets.token_hex(4)}-1-0.0",
-    }
-    if word not in ENGAGEMENT:
-        event["smtp-id"] = message.message_id or f"<{message.id}@sandbox.invalid>"
-    return reaction.detailed(word, {**event, **FIELDS.get(word, {})})
+    def _event(self, word: str, message: Message, arguments: Mapping[str, str], reaction: Reaction) -> Event:
+        """One event. Custom arguments lie flat beside the reserved names, which win."""
+        event = {
+            **arguments,
+            "email": message.to,
+            "timestamp": self._outside.clock.unix(),
+            "event": word,
+            "sg_event_id": secrets.token_urlsafe(24),
+            "sg_message_id": full_id(message),
+        }
+        if word not in ENGAGEMENT:
+            event["smtp-id"] = message.message_id or f"<{message.id}@sandbox.invalid>"
+        return reaction.detailed(word, {**event, **FIELDS.get(word, {})})

@@ -8,7 +8,6 @@ import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from email.utils import formatdate
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -19,7 +18,7 @@ from channels.sandbox.contracts import Contracts
 from channels.sandbox.faults import Fault
 from channels.sandbox.journal import Exchange, Journal
 from channels.sandbox.outside import Outside
-from channels.sandbox.provider import Answer, Order, Provider, Request
+from channels.sandbox.provider import Answer, Change, Look, Order, Provider, Request
 
 LOG = logging.getLogger(__name__)
 HOST = "127.0.0.1"
@@ -120,6 +119,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_DELETE(self) -> None:
         self.do_POST()
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """What every answer's Date header says, those of the library's own making included: the provider's time."""
+        return self.server.desk.outside.clock.http()
+
     def log_message(self, *_: Any) -> None:
         """Say nothing on stderr: the journal has it all."""
 
@@ -127,13 +130,20 @@ class _Handler(BaseHTTPRequestHandler):
         provider, path = self.server.provider, self.path
         exchange = self.server.desk.journal.open(provider.name, provider.channel(path), method=self.command, path=path)
         try:
-            found = self._understand(exchange, self._request())
-            if isinstance(found, Answer):
-                self._answer(exchange, found)
-            else:
-                self._fulfil(exchange, found)
+            self._serve(exchange, self._understand(exchange, self._request()))
         except (OSError, ValueError) as error:
             self._drop(exchange, type(error).__name__)
+
+    def _serve(self, exchange: Exchange, found: Order | Look | Change | Answer) -> None:
+        match found:
+            case Order():
+                self._fulfil(exchange, found)
+            case Look():
+                self._list(exchange, found)
+            case Change():
+                self._answer(exchange, found.make(exchange))
+            case _:
+                self._answer(exchange, found)
 
     def _request(self) -> Request:
         length = int(self.headers.get("Content-Length") or "0")
@@ -142,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise ConnectionAbortedError("the client left in mid-request")
         return Request(self.command, self.path, self.headers, body)
 
-    def _understand(self, exchange: Exchange, request: Request) -> Order | Answer:
+    def _understand(self, exchange: Exchange, request: Request) -> Order | Look | Change | Answer:
         provider, contracts = self.server.provider, self.server.desk.contracts
         refusal = provider.authenticate(request)
         if refusal is not None:
@@ -157,7 +167,7 @@ class _Handler(BaseHTTPRequestHandler):
             return provider.invalid([f"{type(error).__name__}: {error}"])
 
     def _fulfil(self, exchange: Exchange, order: Order) -> None:
-        fault = self._fault(order)
+        fault, to = self._fault(order)
         accepted = fault is None or fault.accepts
         if accepted:
             for message in order.messages:
@@ -165,27 +175,35 @@ class _Handler(BaseHTTPRequestHandler):
             order.keep()
             order.before(exchange)
         try:
-            self._end(exchange, order, fault)
+            self._end(exchange, order.answer, fault, to, self.server.desk.latency)
         finally:
             if accepted:
                 order.afterwards(exchange)
 
-    def _fault(self, order: Order) -> Fault | None:
-        take = self.server.desk.controls.faults.take
-        return next((fault for each in order.messages if (fault := take(each.channel, each.to))), None)
+    def _fault(self, order: Order) -> tuple[Fault | None, str]:
+        on_send = self.server.desk.controls.faults.on_send
+        for each in order.messages:
+            if (fault := on_send(each.channel, each.to, each.attempt)) is not None:
+                return fault, each.to
+        return None, ""
 
-    def _end(self, exchange: Exchange, order: Order, fault: Fault | None) -> None:
+    def _list(self, exchange: Exchange, look: Look) -> None:
+        to = look.asked["to"]
+        fault = self.server.desk.controls.faults.on_list(look.channel, to, exchange.number)
+        exchange.listed(look.asked, look.count if fault is None or fault.kind == "late" else None, fault)
+        self._end(exchange, look.answer, fault, to)
+
+    def _end(self, exchange: Exchange, answer: Answer, fault: Fault | None, to: str, latency: float = 0.0) -> None:
         if fault is not None and fault.silent:
             self._hang(fault)
             self._drop(exchange, fault.kind)
             return
-        if self.server.desk.closing.wait(self.server.desk.latency + _delay(fault)):
+        if self.server.desk.closing.wait(latency + (fault.delay if fault else 0.0)):
             self._drop(exchange, "closing")
-            return
-        if fault is None or fault.kind == "late":
-            self._answer(exchange, order.answer)
+        elif fault is None or fault.kind == "late":
+            self._answer(exchange, answer)
         else:
-            self._answer(exchange, self.server.provider.fail(fault, order.messages[0]))
+            self._answer(exchange, self.server.provider.fail(fault, to))
 
     def _hang(self, fault: Fault) -> None:
         if fault.kind != "hang":
@@ -202,7 +220,7 @@ class _Handler(BaseHTTPRequestHandler):
         exchange.answered(answer.status)
 
     def _write(self, answer: Answer) -> None:
-        lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}", f"Date: {formatdate(usegmt=True)}"]
+        lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}", f"Date: {self.date_time_string()}"]
         lines += [f"{name}: {value}" for name, value in answer.headers.items()]
         lines += [f"Content-Length: {len(answer.body)}", "", ""]
         self.wfile.write("\r\n".join(lines).encode() + answer.body)
@@ -212,7 +230,3 @@ class _Handler(BaseHTTPRequestHandler):
         exchange.dropped(why)
         with suppress(OSError):
             socket.socket.shutdown(self.connection, socket.SHUT_RDWR)
-
-
-def _delay(fault: Fault | None) -> float:
-    return fault.seconds if fault and fault.kind == "late" else 0.0

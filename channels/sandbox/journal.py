@@ -11,7 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from channels.sandbox.faults import ChannelName, Fault
+from channels.sandbox.faults import Fault
+from channels.sandbox.orders import ChannelName
 
 Entry = dict[str, Any]
 
@@ -94,6 +95,11 @@ class Exchange:
         self._journal = journal
         self._fields: Entry = {"provider": provider, "channel": channel, "request": number}
 
+    @property
+    def number(self) -> int:
+        """The request's own number."""
+        return int(self._fields["request"])
+
     def write(self, event: str, **fields: Any) -> None:
         """Append a fact of this request."""
         self._journal.write(event, **{**self._fields, **fields})
@@ -101,6 +107,10 @@ class Exchange:
     def accept(self, message: Message, fault: Fault | None) -> None:
         """Take a message; to be called before the first byte of the answer leaves."""
         self.write("accepted", **message.fields(), fault=fault and fault.kind)
+
+    def listed(self, asked: Mapping[str, str], count: int | None, fault: Fault | None) -> None:
+        """A list was asked for; `count` is how many it holds, or None where a fault kept it from being made."""
+        self.write("listed", **asked, count=count, fault=fault and fault.kind)
 
     def answered(self, status: int) -> None:
         """The whole answer was handed to the network."""

@@ -1,11 +1,13 @@
 """The way back: where the sandbox posts to, with what, and when."""
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from channels.sandbox.background import Background
+from channels.sandbox.clock import Clock
 from channels.sandbox.journal import Exchange, Journal, Message
+from channels.sandbox.listings import Listings
 from channels.sandbox.poster import Poster
 from channels.sandbox.reactions import Reaction, Reactions
 
@@ -28,11 +30,13 @@ class Doors:
 
 @dataclass(slots=True)
 class Outside:
-    """What all that is posted shares. `doors` may be replaced at any time."""
+    """What the providers of one sandbox share. `doors` may be replaced at any time."""
 
     journal: Journal
     reactions: Reactions
     doors: Doors
+    listings: Listings = field(default_factory=Listings)
+    clock: Clock = field(default_factory=Clock)
     closing: threading.Event = field(default_factory=threading.Event)
     background: Background = field(default_factory=Background)
     poster: Poster = field(init=False)
@@ -41,22 +45,39 @@ class Outside:
         self.poster = Poster(self.closing)
 
 
-class Aftermath:
-    """What becomes of one accepted message: `play`, once, before the answer or after it, as its reaction says."""
+class Story(Protocol):
+    """What becomes of one accepted message."""
 
-    def __init__(self, outside: Outside, message: Message, play: Callable[[Exchange, Reaction], None]) -> None:
-        self._outside, self._message, self._play = outside, message, play
-        self._later: Reaction | None = None
+    def begin(self, exchange: Exchange, reaction: Reaction) -> None:
+        """Learn what shall become of it, before anything does."""
+        ...
+
+    def play(self) -> None:
+        """Let it happen."""
+        ...
+
+
+class Aftermath:
+    """When a story is played: before the answer or after it, as its reaction says.
+
+    With `wait` it is no sooner than in so many seconds, and never early.
+    """
+
+    def __init__(self, outside: Outside, message: Message, story: Story, wait: float = 0.0) -> None:
+        self._outside, self._message, self._story, self._wait = outside, message, story, wait
+        self._later: float | None = None
 
     def before(self, exchange: Exchange) -> None:
         """Once the acceptance is logged."""
-        reaction = self._outside.reactions.take(self._message.channel, self._message.to)
-        if reaction.early:
-            self._play(exchange, reaction)
+        message = self._message
+        reaction = self._outside.reactions.of(message.channel, message.to, message.attempt)
+        self._story.begin(exchange, reaction)
+        if reaction.early and not self._wait:
+            self._story.play()
         else:
-            self._later = reaction
+            self._later = self._wait + reaction.seconds
 
-    def afterwards(self, exchange: Exchange) -> None:
+    def afterwards(self, _exchange: Exchange) -> None:
         """Once the request is over."""
-        if (reaction := self._later) is not None:
-            self._outside.background.soon(lambda: self._play(exchange, reaction), reaction.seconds)
+        if self._later is not None:
+            self._outside.background.soon(self._story.play, self._later)

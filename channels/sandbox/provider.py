@@ -10,8 +10,9 @@ from functools import cached_property
 from typing import Any, Protocol
 from urllib.parse import SplitResult, urlsplit
 
-from channels.sandbox.faults import ChannelName, Fault
+from channels.sandbox.faults import Fault
 from channels.sandbox.journal import Exchange, Message
+from channels.sandbox.orders import ChannelName
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,26 @@ class Order:
     afterwards: Callable[[Exchange], None] = nothing
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A request for a list of what was accepted, the answer to it, and how many are in that.
+
+    `asked` is what the log tells of it: `to` and `from`, "" for any, and the `query` as it came.
+    """
+
+    channel: ChannelName
+    asked: Mapping[str, str]
+    answer: Answer
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A request to change what was accepted. `make` does so, writes it down first, and answers."""
+
+    make: Callable[[Exchange], Answer]
+
+
 class Provider(Protocol):
     """One provider's HTTP interface."""
 
@@ -94,12 +115,12 @@ class Provider(Protocol):
         """The provider's refusal of these credentials, or None when they will do."""
         ...
 
-    def read(self, request: Request) -> Order | Answer:
-        """Understand a request: an order to send, or the answer to anything else, refusals included."""
+    def read(self, request: Request) -> Order | Look | Change | Answer:
+        """Understand a request: to send, to list, to change; or the answer to anything else, refusals included."""
         ...
 
-    def fail(self, fault: Fault, message: Message) -> Answer:
-        """The provider's own words for a fault that answers."""
+    def fail(self, fault: Fault, to: str) -> Answer:
+        """The provider's own words for a fault that answers; `to` is the address that met it."""
         ...
 
     def invalid(self, errors: list[str]) -> Answer:

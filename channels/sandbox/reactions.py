@@ -1,17 +1,14 @@
 """What becomes of a message once it is accepted: reactions to order, and those of the test addresses."""
 
-import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import field
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from channels.sandbox.faults import ChannelName
+from channels.sandbox.orders import ChannelName, Orders, Seconds, Share, Times, parse
 
 Answerer = Literal[
     "human",
@@ -55,10 +52,10 @@ FAILURES = frozenset({"undelivered", "failed", "deferred", "bounce", "blocked", 
 class Reaction:
     """What follows the acceptance of a message.
 
-    `channel`, `to` (a glob over the address, case ignored) and `every` (each n-th of those) say which messages meet
-    it; `times` how many may. `receipts` are posted in the order given, a word given twice twice, () not at all; None
-    means what is usual. `details` go into those that tell of a failure (`{"ErrorCode": "30005"}`; "" takes a field
-    away). They are posted before the create is answered (`early`), or `seconds` after it.
+    `channel`, `to`, `times`, `every` and `share` are those of every order (`orders.Aimed`). `receipts` are posted in
+    the order given, a word given twice twice, () not at all; None means what is usual. `details` go into those that
+    tell of a failure (`{"ErrorCode": "30005"}`; "" takes a field away). They are posted before the create is answered
+    (`early`), or `seconds` after it; until then a call waits in the provider's queue.
 
     Calls: `answer` says who picks up or why nobody does ("machine": what the detection asked for would call it),
     `keys` what is pressed, Gather by Gather ("": nothing; so after the last), `hangs_up` after how many documents.
@@ -67,15 +64,16 @@ class Reaction:
 
     channel: ChannelName | None = None
     to: str | None = None
-    times: Annotated[int, Field(ge=1)] | None = None
-    every: Annotated[int, Field(ge=1)] = 1
+    times: Times | None = None
+    every: Times = 1
     receipts: tuple[str, ...] | None = None
     details: Mapping[str, str] = field(default_factory=dict)
     early: bool = False
-    seconds: Annotated[float, Field(ge=0)] = 0.0
+    seconds: Seconds = 0.0
     answer: Answerer = "human"
     keys: tuple[Annotated[str, Field(pattern=r"^[0-9*#A-D]*$")], ...] = ()
     hangs_up: Annotated[int, Field(ge=1)] | None = None
+    share: Share | None = None
 
     @model_validator(mode="after")
     def _words_are_known(self) -> "Reaction":
@@ -92,10 +90,6 @@ class Reaction:
         details = self.details if word in FAILURES else {}
         whole = {**fields, **details}
         return {name: value for name, value in whole.items() if details.get(name) != ""}
-
-    def meets(self, channel: ChannelName, to: str) -> bool:
-        """Is it meant for messages of that channel to that address?"""
-        return self.channel in (None, channel) and (self.to is None or fnmatchcase(to.lower(), self.to.lower()))
 
 
 def _undelivered(code: str) -> Reaction:
@@ -119,53 +113,19 @@ TEST_NUMBERS = {
 
 
 def parse_reactions(text: str | bytes) -> list[Reaction]:
-    """Read one reaction or a list of them, in JSON or YAML. Raises `ValueError` or `yaml.YAMLError` otherwise."""
-    found = yaml.safe_load(text) or []
-    return TypeAdapter(list[Reaction]).validate_python(found if isinstance(found, list) else [found])
+    """Read one reaction or a list of them, in JSON or YAML; errors as `orders.parse`."""
+    return parse(Reaction, text)
 
 
 def load_reactions(path: Path) -> list[Reaction]:
-    """Read the reactions ordered in a JSON or YAML file; errors as `parse_reactions`."""
+    """Read the reactions ordered in a JSON or YAML file; errors as `orders.parse`."""
     return parse_reactions(path.read_bytes())
 
 
-class Reactions:
-    """The orders in force, shared by every server thread. The first that meets a message wins."""
+class Reactions(Orders[Reaction]):
+    """The orders in force. The test addresses' own stay when they are cleared."""
 
-    def __init__(self, orders: Iterable[Reaction] = ()) -> None:
-        self._lock = threading.Lock()
-        self._orders = [_Order(reaction) for reaction in orders]
-
-    def order(self, reaction: Reaction) -> None:
-        """Add a reaction after those already ordered."""
-        with self._lock:
-            self._orders.append(_Order(reaction))
-
-    def clear(self) -> None:
-        """Forget every ordered reaction; the test addresses stay."""
-        with self._lock:
-            self._orders.clear()
-
-    def take(self, channel: ChannelName, to: str) -> Reaction:
+    def of(self, channel: ChannelName, to: str, attempt: str = "") -> Reaction:
         """The reaction this message meets, else its test address's, else the usual one."""
-        with self._lock:
-            order = next((order for order in self._orders if order.takes(channel, to)), None)
-        if order is not None:
-            return order.reaction
-        return TEST_NUMBERS.get((channel, to)) or TEST_DOMAINS.get(to.rpartition("@")[2].lower()) or USUAL
-
-
-class _Order:
-    def __init__(self, reaction: Reaction) -> None:
-        self.reaction = reaction
-        self._seen = self._taken = 0
-
-    def takes(self, channel: ChannelName, to: str) -> bool:
-        """Count a message it is meant for; true when it is this one's turn."""
-        reaction = self.reaction
-        if not reaction.meets(channel, to) or self._taken == reaction.times:
-            return False
-        self._seen += 1
-        turn = self._seen % reaction.every == 0
-        self._taken += turn
-        return turn
+        found = self.take(channel, to, attempt) or TEST_NUMBERS.get((channel, to))
+        return found or TEST_DOMAINS.get(to.rpartition("@")[2].lower()) or USUAL

@@ -1,16 +1,21 @@
-"""SendGrid's `POST /v3/mail/send`, as far as a reminder needs it."""
+"""SendGrid's `POST /v3/mail/send` and `GET /v3/messages`, as far as a reminder needs them."""
 
 import json
+import math
 import secrets
-import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from channels.sandbox import email_activity
+from channels.sandbox.email_activity import EmailActivity
 from channels.sandbox.event_webhook import EventWebhook
-from channels.sandbox.faults import ChannelName, Fault
+from channels.sandbox.faults import Fault
 from channels.sandbox.journal import Exchange, Message
+from channels.sandbox.orders import ChannelName
 from channels.sandbox.outside import Aftermath, Outside
-from channels.sandbox.provider import Answer, Order, Request, json_answer
+from channels.sandbox.provider import Answer, Look, Order, Request, json_answer
+from channels.sandbox.reactions import USUAL, Reaction
 
 SEND = "/v3/mail/send"
 HELP = "http://sendgrid.com/docs/API_Reference/Web_API_v3/Mail/errors.html"
@@ -25,13 +30,38 @@ def refusal(status: int, message: str, field: str | None = None, headers: Mappin
     return json_answer(status, {"errors": [{"message": message, "field": field, "help": anchor}]}, headers)
 
 
+@dataclass(slots=True)
+class _Events:
+    """What the webhook tells of one email, and its activity follows."""
+
+    webhook: EventWebhook
+    activity: EmailActivity
+    message: Message
+    arguments: Mapping[str, str]
+    _reaction: Reaction = field(default=USUAL)
+
+    def begin(self, _exchange: Exchange, reaction: Reaction) -> None:
+        """Learn which events there shall be."""
+        self._reaction = reaction
+
+    def play(self) -> None:
+        """Tell the ordered events, or "processed" and "delivered"."""
+        ordered = self._reaction.receipts
+        words = ("processed", "delivered") if ordered is None else ordered
+        for word in words:
+            self.activity.saw(self.message, word)
+        self.webhook.tell(self.message, self.arguments, words, self._reaction)
+
+
 class SendGrid:
-    """Mail Send. Any bearer token will do unless a key is given."""
+    """Mail Send and Email Activity. Any bearer token will do unless a key is given."""
 
     name = "sendgrid"
 
-    def __init__(self, outside: Outside, events: EventWebhook, api_key: str | None = None) -> None:
-        self._outside, self._events, self._api_key = outside, events, api_key
+    def __init__(
+        self, outside: Outside, events: EventWebhook, activity: EmailActivity, api_key: str | None = None
+    ) -> None:
+        self._outside, self._events, self._activity, self._api_key = outside, events, activity, api_key
 
     def channel(self, path: str) -> ChannelName:
         """Email, always."""
@@ -45,8 +75,13 @@ class SendGrid:
             return refusal(401, "The provided authorization grant is invalid, expired, or revoked")
         return None
 
-    def read(self, request: Request) -> Order | Answer:
-        """Understand one mail/send; its sandbox mode answers 200 and sends nothing, as SendGrid's does."""
+    def read(self, request: Request) -> Order | Look | Answer:
+        """Understand one mail/send, or a question about those before it.
+
+        The sandbox mode of mail/send answers 200 and sends nothing, as SendGrid's does.
+        """
+        if (request.method, request.url.path) == ("GET", email_activity.PATH):
+            return self._activity.read(request)
         if request.url.path != SEND:
             return refusal(404, "Not Found")
         if request.method != "POST":
@@ -59,33 +94,41 @@ class SendGrid:
             return Answer(200)
         return self._order(mail)
 
-    def fail(self, fault: Fault, message: Message) -> Answer:
+    def fail(self, fault: Fault, to: str) -> Answer:
         """The answer to an ordered fault; 429 says when to come back by X-RateLimit-Reset (Unix seconds)."""
+        if fault.kind == "refuse" and fault.on == "list":
+            return json_answer(403, {"errors": [{"field": None, "message": "access forbidden"}]})
         if fault.kind == "refuse":
             return refusal(400, "Does not contain a valid address.", "personalizations.0.to.0.email")
         status = 500 if fault.accepts else int(fault.kind)
-        headers = _pace(fault.seconds or 1) if status == 429 else None
-        return refusal(status, WORDS[str(status)], headers=headers)
+        return refusal(status, WORDS[str(status)], headers=self._pace(fault) if status == 429 else None)
 
     def invalid(self, errors: list[str]) -> Answer:
         """400, one error for each violation."""
         return json_answer(400, {"errors": [{"message": each, "field": None, "help": None} for each in errors]})
+
+    def _pace(self, fault: Fault) -> dict[str, str]:
+        reset = math.ceil(self._outside.clock.now().timestamp() + (fault.seconds or 1))
+        return {"X-RateLimit-Limit": "600", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(reset)}
 
     def _order(self, mail: Json) -> Order:
         message_id = secrets.token_urlsafe(16)  # 22 characters, as SendGrid's
         people = [(person, recipient) for person in mail["personalizations"] for recipient in person["to"]]
         messages = tuple(_message(message_id, mail, person, recipient) for person, recipient in people)
         answer = Answer(202, headers={"X-Message-Id": message_id})
-        if not self._events.listening:
-            return Order(messages, answer)
-        told = [self._aftermath(message, mail, person) for message, (person, _) in zip(messages, people, strict=True)]
-        return Order(
-            messages, answer, before=_each(told, Aftermath.before), afterwards=_each(told, Aftermath.afterwards)
-        )
+        sent = [(message, _arguments(mail, person)) for message, (person, _) in zip(messages, people, strict=True)]
 
-    def _aftermath(self, message: Message, mail: Json, person: Json) -> Aftermath:
-        arguments = _arguments(mail, person)
-        return Aftermath(self._outside, message, lambda _, reaction: self._events.play(message, arguments, reaction))
+        def keep() -> None:
+            for message, arguments in sent:
+                self._activity.keep(message, arguments)
+
+        if not self._events.listening:
+            return Order(messages, answer, keep)
+        told = [
+            Aftermath(self._outside, message, _Events(self._events, self._activity, message, arguments))
+            for message, arguments in sent
+        ]
+        return Order(messages, answer, keep, _each(told, Aftermath.before), _each(told, Aftermath.afterwards))
 
 
 def _each(told: list[Aftermath], step: Callable[[Aftermath, Exchange], None]) -> Callable[[Exchange], None]:
@@ -94,11 +137,6 @@ def _each(told: list[Aftermath], step: Callable[[Aftermath, Exchange], None]) ->
             step(each, exchange)
 
     return run
-
-
-def _pace(seconds: float) -> dict[str, str]:
-    reset = str(int(time.time() + seconds + 0.999))
-    return {"X-RateLimit-Limit": "600", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": reset}
 
 
 def _parse(body: bytes) -> Json | None:

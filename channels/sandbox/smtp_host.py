@@ -147,7 +147,7 @@ class _Rules:
     async def handle_RCPT(  # noqa: N802 - aiosmtpd finds its hooks by these names
         self, server: _Conversation, _session: Any, envelope: Any, address: str, options: list[str]
     ) -> str:
-        fault = self._desk.controls.faults.take("email", address)
+        fault = self._desk.controls.faults.on_send("email", address)
         if fault is not None and fault.kind in AT_RCPT:
             server.final = not envelope.rcpt_tos  # a transaction another recipient keeps alive is not over
             return AT_RCPT[fault.kind]
@@ -164,7 +164,7 @@ class _Rules:
         if fault is not None and fault.silent:
             await _hang(fault)
             return await server.vanish(fault.kind)
-        await asyncio.sleep(self._desk.latency + (fault.seconds if fault and fault.kind == "late" else 0))
+        await asyncio.sleep(self._desk.latency + (fault.delay if fault else 0.0))
         server.final = True
         return f"250 2.0.0 Ok: queued as {queue_id}" if fault is None or fault.kind == "late" else FAILED
 

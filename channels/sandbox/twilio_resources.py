@@ -8,7 +8,7 @@ from email.utils import format_datetime
 from typing import Any
 from urllib.parse import urlencode
 
-from channels.sandbox.faults import ChannelName
+from channels.sandbox.orders import ChannelName
 from channels.sandbox.provider import Answer, json_answer
 
 API = "/2010-04-01"
@@ -48,15 +48,18 @@ def segments(body: str) -> int:
     return 1 if units <= whole else math.ceil(units / part)
 
 
-def resource(channel: ChannelName, account: str, sid: str, form: Form) -> Resource:
-    """What Twilio answers to a create, and lists later. It stays queued until its receipts are posted."""
+def resource(channel: ChannelName, account: str, sid: str, form: Form, now: datetime | None = None) -> Resource:
+    """What Twilio answers to a create, and lists later. It stays queued until its receipts are posted.
+
+    `now` is the provider's time, by default ours.
+    """
     uri = f"{API}/Accounts/{account}/{FOLDER[channel]}/{sid}"
-    now = format_datetime(datetime.now(UTC))
+    date = format_datetime(now or datetime.now(UTC))
     shared = {
         "account_sid": account,
         "api_version": API[1:],
-        "date_created": now,
-        "date_updated": now,
+        "date_created": date,
+        "date_updated": date,
         "direction": "outbound-api",
         "from": form.get("From"),
         "price": None,
@@ -79,7 +82,7 @@ def _message(uri: str, form: Form) -> Resource:
         "messaging_service_sid": service,
         "num_media": "0",
         "num_segments": "0" if service else str(segments(form.get("Body", ""))),
-        "status": "accepted" if service else "queued",
+        "status": "scheduled" if form.get("ScheduleType") == "fixed" else "accepted" if service else "queued",
         "subresource_uris": {"media": f"{uri}/Media.json"},
     }
 
@@ -94,15 +97,19 @@ def _call(uri: str, form: Form) -> Resource:
     }
 
 
-def page(channel: ChannelName, path: str, query: Form, newest_first: Iterator[Resource]) -> Answer:
-    """One page of a list, filtered by To and From; the next one begins after the sid its PageToken carries."""
+def page(channel: ChannelName, path: str, query: Form, newest_first: Iterator[Resource]) -> tuple[Answer, int]:
+    """One page of a list, filtered by To and From, and how many are on it.
+
+    The next one begins after the sid its PageToken carries.
+    """
     number, size = int(query.get("Page", 0)), min(int(query.get("PageSize", 50)), 1000)
     wanted = {name.lower(): query[name] for name in ("To", "From") if name in query}
     found = (each for each in newest_first if all(each[name] == value for name, value in wanted.items()))
     if token := query.get("PageToken"):
         next((each for each in found if f"PA{each['sid']}" == token), None)
     items = [each for _, each in zip(range(size + 1), found, strict=False)]
-    return json_answer(200, {FOLDER[channel].lower(): items[:size], **_frame(path, query, items, number, size)})
+    shown = items[:size]
+    return json_answer(200, {FOLDER[channel].lower(): shown, **_frame(path, query, items, number, size)}), len(shown)
 
 
 def _frame(path: str, query: Form, items: list[Resource], number: int, size: int) -> Resource:

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qs
 
-from channels.sandbox.faults import ChannelName
+from channels.sandbox.orders import ChannelName
 from channels.sandbox.twilio_resources import new_sid, resource
 
 HOST = "127.0.0.1"

@@ -14,17 +14,19 @@ from zoneinfo import ZoneInfo
 
 import redis
 
-from channels.base import Accepted, Channel, ChannelError, Message
+from channels.base import Accepted, Channel, ChannelError, Finder, Found, Message, Recaller, Sought
 from worker.app import App
 from worker.cases import Cases, Conflict, Refused
 from worker.clock import Clock, RehearsalClock
 from worker.commit import Commit, Keys
 from worker.dunning.events import Event
 from worker.dunning.model import Case, attempt_id
+from worker.dunning.questions import question
 from worker.intake import Taken, take
 from worker.providers import Providers
 from worker.scheduler import Scheduler
 from worker.sending import deliver
+from worker.settling import recall, settle
 
 from .payloads import fact, reminder
 
@@ -45,6 +47,7 @@ class Tapped:
     def __init__(self, inner: Channel) -> None:
         self._inner = inner
         self.real, self.bound = inner.real, inner.bound
+        self.finds, self.proves = getattr(inner, "finds", False), getattr(inner, "proves", False)
         self.messages: list[Message] = []
         self.before: Hook = lambda: None
         self.after: Hook = lambda: None
@@ -59,6 +62,15 @@ class Tapped:
         accepted = self._inner.send(message)
         self.after()
         return accepted
+
+    def find(self, sought: Sought) -> Found | None:
+        """As the provider behind it."""
+        assert isinstance(self._inner, Finder)
+        return self._inner.find(sought)
+
+    def recall(self, provider_id: str) -> bool:
+        """As the provider behind it, if it can."""
+        return isinstance(self._inner, Recaller) and self._inner.recall(provider_id)
 
 
 class TappedProviders(Providers):
@@ -106,20 +118,20 @@ class Later:
     """A clock whose real time is ahead: leases have run out. Ladder time is another clock's."""
 
     def __init__(self, clock: Clock, ahead: timedelta) -> None:
-        self._clock, self._ahead = clock, ahead
+        self.behind, self.ahead = clock, ahead
         self.rehearsal = clock.rehearsal
 
     def now(self) -> datetime:
         """Ladder time, as it was."""
-        return self._clock.now()
+        return self.behind.now()
 
     def real(self) -> datetime:
         """Real time, ahead."""
-        return self._clock.real() + self._ahead
+        return self.behind.real() + self.ahead
 
     def ladder_after(self, wait: timedelta) -> datetime:
         """As the clock behind it."""
-        return self._clock.ladder_after(wait)
+        return self.behind.ladder_after(wait)
 
 
 class Rig:
@@ -185,11 +197,33 @@ class Rig:
         for attempt in self.reserved(case):
             deliver(self.app, attempt, None)
 
+    def ask(self, case: Case) -> None:
+        """Ask the provider what is to be asked, as the channel's worker would."""
+        asked = question(self.case(case.id), self.app.clock.now())
+        if asked:
+            (settle if asked.what == "settle" else recall)(self.app, attempt_id(case, asked.attempt))
+
     def settle(self, case: Case, rounds: int = 6) -> None:
+        """Let scheduler and workers go on until nothing happens at this moment; of what is in doubt nobody is asked."""
+        for _ in range(rounds):
+            self.tick()
+            self.deliver(case)
+
+    def go_on(self, case: Case, rounds: int = 6) -> None:
         """Let scheduler and workers go on until nothing happens at this moment."""
         for _ in range(rounds):
             self.tick()
             self.deliver(case)
+            self.ask(case)
+
+    def wait(self, time_passed: timedelta) -> None:
+        """Let so much time pass, on the ladder's clock and on the real one."""
+        clock = self.app.clock
+        ahead = clock.ahead if isinstance(clock, Later) else timedelta()
+        base = clock.behind if isinstance(clock, Later) else clock
+        assert isinstance(base, RehearsalClock)
+        base.skip_to(base.now() + time_passed)
+        self.app.clock = Later(base, ahead + time_passed)
 
     def jump(self, moment: datetime) -> None:
         """Let it be that moment (a rehearsal)."""

@@ -130,11 +130,17 @@ def sandbox(
     reactions: Annotated[
         Path | None, typer.Option(help="What becomes of messages once they are accepted (YAML or JSON).")
     ] = None,
+    listings: Annotated[Path | None, typer.Option(help="What lists show only later (YAML or JSON).")] = None,
     public_url: Annotated[
         str, typer.Option(help="Where relance answers: receipts of email, and what people write, are posted below it.")
     ] = "",
     inbound_secret: Annotated[str, typer.Option(help="The last part of the inbound mail door's path.")] = "",
     latency: Annotated[float, typer.Option(help="Seconds each answer takes.")] = 0.0,
+    seed: Annotated[int, typer.Option(help="Decides which messages an order's share picks.")] = 0,
+    clock_offset: Annotated[float, typer.Option(help="Seconds the providers' clock is ahead.")] = 0.0,
+    email_activity: Annotated[
+        bool, typer.Option("--email-activity", help="The SendGrid account has Email Activity.")
+    ] = False,
     twilio_port: Annotated[int, typer.Option(help="0: any free one.")] = 0,
     sendgrid_port: Annotated[int, typer.Option(help="0: any free one.")] = 0,
     smtp_port: Annotated[int, typer.Option(help="0: any free one.")] = 0,
@@ -146,7 +152,19 @@ def sandbox(
     stop_with_parent()
     ports = Ports(twilio_port, sendgrid_port, smtp_port)
     doors = Doors.under(public_url, inbound_secret) if public_url else None
-    serve(log=log, validate=validate, faults=faults, reactions=reactions, doors=doors, latency=latency, ports=ports)
+    serve(
+        log=log,
+        validate=validate,
+        faults=faults,
+        reactions=reactions,
+        listings=listings,
+        doors=doors,
+        latency=latency,
+        ports=ports,
+        seed=seed,
+        clock_offset=clock_offset,
+        email_activity=email_activity,
+    )
 
 
 def demo(

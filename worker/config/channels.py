@@ -1,27 +1,48 @@
 """channels.yaml: the channels there are, and the providers that carry them."""
 
+import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Self
+from datetime import timedelta
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from channels import registry
 from channels.base import ConfigurationError
+from worker.config import grammar
 from worker.config.creditor import Frozen
 from worker.config.model import OUTBOX, ChannelRules, Provider
 from worker.config.names import ProviderName
-from worker.config.strategy import Name
+from worker.config.strategy import Name, WaitText
 from worker.problems import Problem, unknown
+
+_RESEND = re.compile(r"resend_after (.+)")
+
+
+def _on_uncertain(value: object) -> timedelta | None:
+    """`hold`, or `resend_after 2h`: how long after the call."""
+    if value == "hold":
+        return None
+    found = _RESEND.fullmatch(value) if isinstance(value, str) else None
+    if not found:
+        raise ValueError("expected 'hold', or 'resend_after' and a time to wait such as '2h'")
+    return grammar.wait(found[1])
+
+
+OnUncertain = Annotated[timedelta | None, BeforeValidator(_on_uncertain)]
 
 
 class ChannelFile(Frozen):
-    """A channel: its providers, the preferred one first."""
+    """A channel: its providers, the preferred one first, and what is done about a message that may have gone."""
 
     providers: tuple[ProviderName, ...] = Field(min_length=1)
+    on_uncertain: OnUncertain = None
+    receipt_within: WaitText = timedelta(minutes=3)
+    look_again: WaitText = timedelta(minutes=10)
 
     def value(self, name: str) -> ChannelRules:
         """What the worker uses."""
-        return ChannelRules(name, self.providers)
+        return ChannelRules(name, self.providers, self.receipt_within, self.look_again, self.on_uncertain)
 
 
 class ProviderFile(BaseModel):

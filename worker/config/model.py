@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,18 @@ class Provider:
 
 @dataclass(frozen=True, slots=True)
 class ChannelRules:
-    """A channel and the names of its providers, the preferred one first."""
+    """A channel and the names of its providers, the preferred one first; what is done about an uncertain message.
+
+    A receipt is waited for `receipt_within` of the call's beginning; then the provider is asked, and, not having it,
+    once more `look_again` after the call's bound. `resend_after`: where nobody can tell, it is sent again so long after
+    the call, as a possible copy (None: it is held until a person settles it).
+    """
 
     name: str
     providers: tuple[str, ...]
+    receipt_within: timedelta = timedelta(minutes=3)
+    look_again: timedelta = timedelta(minutes=10)
+    resend_after: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

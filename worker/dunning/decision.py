@@ -109,4 +109,18 @@ class Remind:
     reason: str = "the step's day has come"
 
 
-Decision = Wait | PlaceHold | HoldInvoices | Lapse | End | HandOver | Skip | Remind
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask the provider about one attempt: whether it took it, or to drop it before it leaves."""
+
+    attempt: int
+    channel: str
+    what: Literal["settle", "recall"]
+
+    @property
+    def reason(self) -> str:
+        """Why."""
+        return "a message may have gone" if self.what == "settle" else "a message is not to leave any more"
+
+
+Decision = Ask | Wait | PlaceHold | HoldInvoices | Lapse | End | HandOver | Skip | Remind

@@ -45,6 +45,13 @@ class CaseReopened(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CaseRestored(Event):
+    """The case was read back from an export: what happened to it after `since` (real time) is not known here."""
+
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DebtorChanged(Event):
     """Upstream knows the debtor better: another address, another language. Addresses that changed are usable again."""
 
@@ -163,7 +170,8 @@ class AttemptBegun(Event):
     """From here on a provider may have been called.
 
     `wording` is the digest of the whole text, `words` its beginning, `reference` the short identity of the message;
-    `segments` are what an SMS is charged as.
+    `segments` are what an SMS is charged as; `sender` is the number or mailbox of ours. `possible_copy`: an earlier try
+    may have gone, and nobody could tell.
     """
 
     attempt: int
@@ -173,6 +181,8 @@ class AttemptBegun(Event):
     words: str
     reference: str = ""
     segments: int = 0
+    sender: str = ""
+    possible_copy: bool = False
     real_at: datetime | None = None
 
 
@@ -191,6 +201,15 @@ class AttemptAccepted(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptFound(Event):
+    """The provider has had that message already, by a try that this store has forgotten: it is not sent again."""
+
+    attempt: int
+    provider: str
+    provider_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRejected(Event):
     """The provider will never take it: the address, an opt-out, or the content (see `channels/base.py`)."""
 
@@ -201,21 +220,72 @@ class AttemptRejected(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptUnavailable(Event):
-    """Surely not sent; may be tried again from `retry_at` (ladder time)."""
+    """Surely not sent; may be tried again from `retry_at` (ladder time).
+
+    `by` says it of an uncertain one: the provider's list, or a person. `possible_copy`: nobody can tell, and the
+    channel's configuration has it sent again all the same.
+    """
 
     attempt: int
     why: str
     code: str
     retry_at: datetime
     by: str = ""
+    possible_copy: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptUncertain(Event):
-    """It may have gone. Never sent again blindly."""
+    """It may have gone. Never sent again blindly: the provider is asked from `settle_at` on (ladder time)."""
 
     attempt: int
     code: str
+    settle_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptSought(Event):
+    """The provider's list did not have it. It is looked for again at `settle_at`: a list may lag behind."""
+
+    attempt: int
+    settle_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptUnsettled(Event):
+    """Nobody can tell whether it went: the provider cannot be asked. A person settles it.
+
+    Or, with a `settle_at`, it is sent again then, as a possible copy.
+    """
+
+    attempt: int
+    why: str
+    settle_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptReappeared(Event):
+    """A try that had been given up as not sent went after all: `by` says so, a receipt mostly."""
+
+    attempt: int
+    provider_id: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecalled(Event):
+    """The provider cancelled what it had taken, before it left: the case was paid, held or closed."""
+
+    attempt: int
+    provider: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecallRefused(Event):
+    """It was too late to cancel it, or its provider cannot."""
+
+    attempt: int
+    provider: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,23 +5,18 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from worker.dunning import receipts
+from worker.dunning import attempts
 from worker.dunning.answers import Errand, Said
+from worker.dunning.attempts import receive
 from worker.dunning.events import (
     AddressRestored,
     AddressSuppressed,
     AnswerReceived,
     ApprovalGiven,
-    AttemptAccepted,
-    AttemptBegun,
-    AttemptRejected,
-    AttemptReleased,
-    AttemptReserved,
-    AttemptUnavailable,
-    AttemptUncertain,
     CaseEnded,
     CaseOpened,
     CaseReopened,
+    CaseRestored,
     DebtorChanged,
     Event,
     HandedOver,
@@ -39,7 +34,7 @@ from worker.dunning.events import (
     TaskOpened,
     TasksWithdrawn,
 )
-from worker.dunning.model import LASTING, Case, Ended, Hold, Invoice, Send, StepRun, address_digest, why_unusable
+from worker.dunning.model import LASTING, Case, Ended, Hold, Invoice, StepRun, why_unusable
 from worker.dunning.strategy import PROMISES
 
 #: How many of a debtor's answers the snapshot keeps; the history has them all.
@@ -81,6 +76,11 @@ def _open(event: CaseOpened) -> Case:
 
 def _reopen(case: Case, _: CaseReopened) -> Case:
     return replace(case, ended=None)
+
+
+def _restore_case(case: Case, event: CaseRestored) -> Case:
+    """Of several, the one that has forgotten most counts."""
+    return replace(case, forgotten_since=min(event.since, case.forgotten_since or event.since))
 
 
 def _change_debtor(case: Case, event: DebtorChanged) -> Case:
@@ -160,115 +160,8 @@ def _skip(case: Case, event: StepSkipped) -> Case:
     return case.with_run(replace(run, skipped=event.why))
 
 
-def _reserve(case: Case, event: AttemptReserved) -> Case:
-    begun = case.run(event.step, event.anchor)
-    run = begun or StepRun(step=event.step, anchor=event.anchor, at=event.at, firmer=case.firmer)
-    if not run.taken:
-        run = replace(run, at=event.at, deadline=event.deadline)
-    before = run.send(event.channel)
-    send = Send(
-        channel=event.channel,
-        status="reserved",
-        attempt=event.attempt,
-        tries=before.tries if before else 0,
-        missed=before.missed if before else 0,
-        config=event.config,
-        lease=event.lease,
-    )
-    others = tuple(s for s in run.sends if s.channel != event.channel)
-    run = replace(run, sends=(*others, send), channels=event.channels, covers=event.covers)
-    if not run.taken:
-        case = replace(case, runs=tuple(r for r in case.runs if (r.step, r.anchor) != (run.step, run.anchor)))
-    case = replace(case, attempts=max(case.attempts, event.attempt)).with_run(run)
-    if begun or run.errand:
-        return case
-    approved = tuple(a for a in case.approved if a[0] != event.step)
-    # The step that a person had to approve is the one a refusal leads to.
-    refusal = case.refusal and event.step not in dict(case.approved)
-    return replace(case, credit=False, firmer=False, approved=approved, refusal=refusal)
-
-
-def _set_send(case: Case, attempt: int, send: Send) -> Case:
-    found = case.find_attempt(attempt)
-    if found is None:
-        raise ValueError(f"attempt {attempt} is not the latest of any message")
-    run, _ = found
-    sends = tuple(send if s.attempt == attempt else s for s in run.sends)
-    return case.with_run(replace(run, sends=sends))
-
-
-def _send(case: Case, attempt: int) -> Send:
-    found = case.find_attempt(attempt)
-    if found is None:
-        raise ValueError(f"attempt {attempt} is not the latest of any message")
-    return found[1]
-
-
-def _release(case: Case, event: AttemptReleased) -> Case:
-    send = replace(_send(case, event.attempt), status="released", lease=None, code=event.why)
-    return _set_send(case, event.attempt, send)
-
-
-def _begin(case: Case, event: AttemptBegun) -> Case:
-    before = _send(case, event.attempt)
-    send = replace(
-        before,
-        status="sending",
-        lease=event.lease,
-        provider=event.provider,
-        tries=before.tries + 1,
-        to=address_digest(case.debtor, before.channel),
-    )
-    return _set_send(replace(case, failures=0), event.attempt, send)
-
-
-def _accept(case: Case, event: AttemptAccepted) -> Case:
-    send = replace(
-        _send(case, event.attempt),
-        status="accepted",
-        provider_id=event.provider_id,
-        lease=None,
-        code="",
-        config="",
-    )
-    return _set_send(case, event.attempt, send)
-
-
-def _reject(case: Case, event: AttemptRejected) -> Case:
-    send = replace(_send(case, event.attempt), status="rejected", lease=None, code=event.code)
-    case = _set_send(case, event.attempt, send)
-    if event.why == "content" or send.to not in ("", address_digest(case.debtor, send.channel)):
-        return case  # nothing is wrong with the address, or upstream has corrected it meanwhile
-    unusable = (*(u for u in case.unusable if u[0] != send.channel), (send.channel, event.code))
-    return replace(case, unusable=unusable)
-
-
-def _unavailable(case: Case, event: AttemptUnavailable) -> Case:
-    send = replace(
-        _send(case, event.attempt), status="unavailable", lease=None, code=event.code, retry_at=event.retry_at
-    )
-    return _set_send(case, event.attempt, send)
-
-
 def _receive(case: Case, event: ReceiptArrived) -> Case:
-    """Whatever it says, the provider had the message. A lost one is for another channel, one missed is tried again."""
-    send = _send(case, event.attempt)
-    heard = replace(
-        send,
-        status="accepted",
-        lease=None,
-        config="",
-        code="",
-        provider_id=event.provider_id or send.provider_id,
-        receipt=event.what,
-        missed=receipts.missed(event.what, send),
-        retry_at=None,
-    )
-    if event.retry_at:
-        heard = replace(heard, status="unavailable", code=event.code, retry_at=event.retry_at)
-    elif event.what in receipts.LOST | receipts.MISSED:
-        heard = replace(heard, status="undelivered", code=event.code)
-    case = _set_send(case, event.attempt, heard)
+    case = receive(case, event)
     return _owe_recap(case, event) if event.what == "ended" else case
 
 
@@ -320,11 +213,6 @@ def _restore(case: Case, event: AddressRestored) -> Case:
     return replace(case, unusable=tuple(u for u in case.unusable if u[0] not in event.channels))
 
 
-def _uncertain(case: Case, event: AttemptUncertain) -> Case:
-    send = replace(_send(case, event.attempt), status="uncertain", lease=None, code=event.code)
-    return _set_send(case, event.attempt, send)
-
-
 def _open_task(case: Case, event: TaskOpened) -> Case:
     return replace(case, tasks=(*case.tasks, event.task))
 
@@ -348,7 +236,9 @@ def _fail(case: Case, _: LookFailed) -> Case:
 
 
 _CHANGES: dict[type[Event], Callable[[Case, Any], Case]] = {
+    **attempts.CHANGES,
     CaseReopened: _reopen,
+    CaseRestored: _restore_case,
     DebtorChanged: _change_debtor,
     InvoicesStated: _state,
     PaymentReceived: _move,
@@ -359,13 +249,6 @@ _CHANGES: dict[type[Event], Callable[[Case, Any], Case]] = {
     ApprovalGiven: _approve,
     JobCredited: _credit,
     StepSkipped: _skip,
-    AttemptReserved: _reserve,
-    AttemptReleased: _release,
-    AttemptBegun: _begin,
-    AttemptAccepted: _accept,
-    AttemptRejected: _reject,
-    AttemptUnavailable: _unavailable,
-    AttemptUncertain: _uncertain,
     ReceiptArrived: _receive,
     AnswerReceived: _hear,
     AddressSuppressed: _suppress,

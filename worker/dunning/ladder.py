@@ -6,6 +6,7 @@
 ========================================  ====================================================================
 the case                                  is
 ========================================  ====================================================================
+may be known of by a provider             asked about there: did this go, drop what is not to leave any more
 has ended                                 left alone
 owes nothing                              ended; what was promised is kept
 has a message on its way                  left until the outcome is known
@@ -32,26 +33,33 @@ from worker.dunning.errands import may_run, next_errand
 from worker.dunning.fold import still_owed
 from worker.dunning.model import ZERO, Case, Hold, Invoice, StepRun
 from worker.dunning.preflight import fit_from, wrong_invoices
+from worker.dunning.questions import next_question, question
 from worker.dunning.reach import extended, plan_for, refused, retry_at, to_do
 from worker.dunning.receipts import MISSED
 from worker.dunning.standing import UNDELIVERABLE, Candidate, candidates
-from worker.dunning.strategy import PROMISES, Step, Strategy
+from worker.dunning.strategy import FOUND_BY_RULES, PROMISES, Step, Strategy
 from worker.dunning.view import View, lines, opens_at, run_key, total, usable
 
-#: Holds that the rules place, and lift as soon as what they wait for has come.
-FOUND_BY_RULES = frozenset({"below_minimum", "unreachable", "no_job", "ladder_done", "approval_pending"})
 #: How soon a case is looked at again that is paused, or whose channel's queue is full.
 PAUSE_RECHECK, FULL_RECHECK = timedelta(minutes=5), timedelta(seconds=1)
 
 
 def decide(case: Case, strategy: Strategy, now: datetime, around: Around) -> Decision:
     """What to do about the case at `now` (ladder time, aware). Never raises for a well-formed case."""
+    under_way = any(send.status != "uncertain" for _, send in case.open_sends())
     if case.ended:
-        return Wait("ended")
-    open_sends = [send for _, send in case.open_sends()]
-    if any(send.status != "uncertain" for send in open_sends):
+        decision: Decision = Wait("ended", None if under_way else next_question(case))
+    elif under_way:
         return Wait("in_flight")
-    view = View(case, strategy, now, around)
+    else:
+        decision = _of_open_case(View(case, strategy, now, around))
+    # Asking takes a while: what the case itself needs comes first.
+    asked = question(case, now) if isinstance(decision, Wait) and not under_way else None
+    return asked or decision
+
+
+def _of_open_case(view: View) -> Decision:
+    case = view.case
     checked = _check_invoices(view)
     if checked:
         return checked
@@ -61,7 +69,8 @@ def decide(case: Case, strategy: Strategy, now: datetime, around: Around) -> Dec
     errand = next_errand(view)
     if isinstance(errand, Remind):
         return errand
-    decision = Wait("held: uncertain") if open_sends else _held(view) or _paused(view) or _next(view)
+    doubtful = Wait("held: uncertain", next_question(case)) if any(case.open_sends()) else None
+    decision = doubtful or _held(view) or _paused(view) or _next(view)
     if (
         errand
         and isinstance(decision, Wait)
@@ -69,11 +78,6 @@ def decide(case: Case, strategy: Strategy, now: datetime, around: Around) -> Dec
     ):
         return errand
     return decision
-
-
-def _sooner(wait: Wait, other: Wait) -> Wait:
-    """Whichever is over first."""
-    return other if wait.until is None or (other.until and other.until < wait.until) else wait
 
 
 def may_send(case: Case, strategy: Strategy, run: StepRun, channel: str, now: datetime, around: Around) -> str | None:

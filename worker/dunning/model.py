@@ -18,7 +18,8 @@ InvoiceKind = Literal["invoice", "credit_note"]
 
 #: How one message stands. The first three are open: a worker may be on it, or have died on it.
 #: reserved -> sending -> accepted | rejected | unavailable | uncertain; reserved -> released;
-#: accepted -> undelivered (it will not arrive) | unavailable (to be tried once more), by a receipt.
+#: accepted -> undelivered (it will not arrive) | unavailable (to be tried once more), by a receipt;
+#: uncertain -> accepted | unavailable, settled by a receipt, the provider's list or a person.
 MessageStatus = Literal[
     "reserved", "sending", "uncertain", "accepted", "rejected", "unavailable", "released", "undelivered"
 ]
@@ -136,6 +137,12 @@ class Send:
     `provider` is the configured name and `to` a digest of the debtor's address. `config` is the digest of the
     configuration it was reserved under. `receipt` is the most that the provider has said of the latest attempt since it
     took it (see `receipts.py`), `missed` how many attempts reached nobody.
+
+    Of a call whose outcome is not known: `begun`, when it began (real time), and `sender`, from which number or
+    mailbox; of an uncertain one, when the provider is asked next (`settle_at`, ladder time; None: a person is), and how
+    often it was looked for in vain (`looks`). `given_up` are attempts that had been uncertain and were sent again;
+    `copies` counts those of them that went after all, and `possible_copy` says that the next one may be another.
+    `recall`: the provider was asked to cancel it ("done", or "refused").
     """
 
     channel: str
@@ -151,6 +158,14 @@ class Send:
     retry_at: datetime | None = None
     receipt: str = ""
     missed: int = 0
+    begun: datetime | None = None
+    sender: str = ""
+    settle_at: datetime | None = None
+    looks: int = 0
+    given_up: tuple[int, ...] = ()
+    copies: int = 0
+    possible_copy: bool = False
+    recall: Literal["", "done", "refused"] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,7 +224,7 @@ class Case:
     upstream's books last spoke of the debtor. `let_pass` are defects of invoices that somebody released: (number,
     defect). `said` are the debtor's last answers, oldest first, `errands` what they are owed for them,
     `promised_method` how they said they would pay. `refusal`: they said that they will not; the formal notice comes
-    next.
+    next. `forgotten_since` (real time): it was restored, and what happened to it after that is not known here.
     """
 
     id: str
@@ -236,6 +251,7 @@ class Case:
     errands: tuple[Errand, ...] = ()
     promised_method: Method = ""
     refusal: bool = False
+    forgotten_since: datetime | None = None
     ended: Ended | None = None
 
     def invoice(self, number: str) -> Invoice | None:
@@ -277,6 +293,10 @@ class Case:
     def find_attempt(self, number: int) -> tuple[StepRun, Send] | None:
         """The message whose latest attempt has that number."""
         return next(((run, send) for run in self.runs for send in run.sends if send.attempt == number), None)
+
+    def find_given_up(self, number: int) -> tuple[StepRun, Send] | None:
+        """The message of which that attempt was uncertain and given up."""
+        return next(((run, send) for run in self.runs for send in run.sends if number in send.given_up), None)
 
     def with_run(self, run: StepRun) -> "Case":
         """The case with that run in place of the one for the same step and anchor, or added."""

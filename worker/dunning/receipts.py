@@ -37,6 +37,8 @@ def is_news(what: str, send: Send) -> bool:
     """Does it say more than what is known of that attempt? To a message that nobody called for, nothing does."""
     if send.status in ("reserved", "released", "rejected"):
         return False
+    if send.recall == "done" and what in ("unanswered", "soft"):
+        return False  # that is how it is told that we had it cancelled
     ranks = _EMAIL if send.channel == "email" else _PHONE
     if what == "taken":
         return not was_accepted(send)

@@ -133,6 +133,8 @@ class HoldKind:
     grace: int = 0
 
 
+#: Holds that the rules place, and lift as soon as what they wait for has come.
+FOUND_BY_RULES = frozenset({"below_minimum", "unreachable", "no_job", "ladder_done", "approval_pending"})
 #: Every reason for a hold, and how long it lasts.
 HOLDS: dict[str, HoldKind] = {
     # what debtors say, as reported by upstream

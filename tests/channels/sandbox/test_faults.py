@@ -12,6 +12,7 @@ from twilio.base.exceptions import TwilioRestException
 
 from channels.sandbox import Fault, Sandbox
 from channels.sandbox.faults import ACCEPTING, Kind, load_faults
+from channels.sandbox.orders import meets
 from tests.conftest import ROOT
 
 from .clients import mail, sendgrid_client, twilio_client
@@ -127,7 +128,7 @@ def _status(twilio: Any) -> int:
 
 def test_addresses_match_whatever_their_case() -> None:
     """A mailbox is the same mailbox in capitals."""
-    assert Fault("500", to="*@Debtor.test").meets("email", "ANA@debtor.TEST")
+    assert meets(Fault("500", to="*@Debtor.test"), "email", "ANA@debtor.TEST")
 
 
 def test_cleared_faults_are_gone(sandbox: Sandbox, twilio: Any) -> None:

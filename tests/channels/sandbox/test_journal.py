@@ -51,6 +51,7 @@ def test_a_request_is_told_from_beginning_to_end(sandbox: Sandbox, twilio: Any, 
         ("accepted", 1),
         ("answered", 1),
         ("opened", 2),
+        ("listed", 2),
         ("answered", 2),
     ]
     assert set(events("accepted")[0]) - {"event", "at", "run"} == FIELDS

@@ -199,6 +199,19 @@ def test_as_a_program_it_reacts_and_posts(tmp_path: Path, receiver: Receiver) ->
         receiver.wait(1, "/webhooks/sendgrid/inbound/s3cret")
 
 
+def test_as_a_program_it_lists_late_and_keeps_its_own_time(tmp_path: Path) -> None:
+    """Late lists from a file, the seed, the clock and the add-on are the program's options too."""
+    listings = tmp_path / "listings.yaml"
+    listings.write_text("{channel: sms, seconds: 60}\n")
+    options = ["--listings", str(listings), "--seed", "3", "--clock-offset", "3600", "--email-activity"]
+    with program(*options) as (_, urls):
+        made = twilio_client(urls["twilio"]).messages.create(**SMS)
+        assert twilio_client(urls["twilio"]).messages.list(to=SMS["to"]) == []
+        assert made.date_created - datetime.now(UTC) > timedelta(minutes=30)
+        url, key = f"{urls['sendgrid']}/v3/messages", {"Authorization": "Bearer k"}
+        assert requests.get(url, headers=key, timeout=5).json() == {"messages": []}
+
+
 def test_a_killed_program_loses_no_accepted_message(log: Path) -> None:
     """After kill -9 the log holds every message whose answer a client has."""
     with program("--log", str(log)) as (process, urls):

@@ -73,6 +73,12 @@ def test_lists_come_in_pages(twilio: Any) -> None:
     assert [first, *(each.sid for each in pages)] == sids[::-1]
 
 
+def test_a_list_nobody_can_read_is_refused(sandbox: Sandbox) -> None:
+    """Nonsense in a list's query is a 400, and no list."""
+    url = f"{sandbox.twilio_url}/2010-04-01/Accounts/{ACCOUNT}/Messages.json?PageSize=many"
+    assert requests.get(url, auth=(ACCOUNT, TOKEN), timeout=5).status_code == 400
+
+
 def test_a_call_says_its_inline_words(twilio: Any, sandbox: Sandbox) -> None:
     """The words logged for a call are those of every <Say>, nested ones included, and nothing else."""
     twiml = "<Response><Say>Bonjour,\n ceci</Say><Gather><Say>est <break/>un essai.</Say></Gather><Hangup/></Response>"

@@ -5,9 +5,9 @@ import pytest
 from tests.worker.dunning.builders import COMPANY, Story, at, invoice, reason, step, strategy, without
 from worker.dunning.decision import Wait
 from worker.dunning.events import DebtorChanged, HoldReleased
-from worker.dunning.ladder import FOUND_BY_RULES, decide, may_send
+from worker.dunning.ladder import decide, may_send
 from worker.dunning.model import StepRun
-from worker.dunning.strategy import HOLDS
+from worker.dunning.strategy import FOUND_BY_RULES, HOLDS
 
 LADDER = strategy(
     step("first", "due+1d", tone=1),

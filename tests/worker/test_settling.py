@@ -1,0 +1,325 @@
+"""What may have gone is settled: adopted where the provider has it, sent again where it surely has not, else held."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from channels.base import Receipt, Uncertain
+from channels.sandbox import Fault, Sandbox
+from tests.conftest import MakeApp
+from worker.commit import Keys
+from worker.dunning.events import AttemptAccepted, AttemptSought, AttemptUnavailable, AttemptUnsettled
+from worker.dunning.model import Case, Send, attempt_id
+from worker.explain import explain
+from worker.inbound import receive
+from worker.operations import settle as settle_by_hand
+
+from .config_copy import CHANNELS, Copy
+from .payloads import reminder
+from .rig import MORNING, NUMBER, Crash, Rig, outbox
+
+PHONE = "+33639980001"
+#: The third step of `b2b` is an SMS, the fourth a call: cases that people brought so far begin there.
+TO_SMS: dict[str, Any] = {
+    "history": {"last_step": "first_reminder", "on": "2026-03-25"},
+    "invoices__0__due_on": "2026-03-20",
+}
+TO_CALL: dict[str, Any] = {
+    "history": {"last_step": "sms_reminder", "on": "2026-03-25"},
+    "invoices__0__due_on": "2026-03-20",
+}
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def rig(make_app: MakeApp) -> Rig:
+    """A morning on which the first reminder is due; the outbox takes everything."""
+    return Rig(make_app(at=MORNING, speed=1))
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
+    """Providers that can be asked."""
+    with Sandbox(log=tmp_path / "log") as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def twilio(make_app: MakeApp, sandbox: Sandbox) -> Rig:
+    """The same morning, SMS and calls going to Twilio."""
+    return Rig(make_app(at=MORNING, speed=1, **account(sandbox)))
+
+
+def account(sandbox: Sandbox) -> dict[str, str]:
+    """The variables of an account there."""
+    return {"TWILIO_ACCOUNT_SID": "AC" + "1" * 32, "TWILIO_AUTH_TOKEN": "t", "TWILIO_BASE_URL": sandbox.twilio_url}
+
+
+def die() -> None:
+    """The process ends here."""
+    raise Crash
+
+
+def crash_after_the_call(rig: Rig, case: Case) -> None:
+    """The message is taken, and its worker dies before it can say so; the lease runs out."""
+    rig.reserve(case)
+    rig.tap.after = die
+    with pytest.raises(Crash):
+        rig.deliver(case)
+    rig.tap.after = lambda: None
+    rig.wait(5 * MINUTE)
+
+
+def last(rig: Rig, case: Case) -> Send:
+    """The latest message."""
+    return rig.case(case.id).runs[-1].sends[-1]
+
+
+def of_kind(rig: Rig, case: Case, kind: type) -> list[Any]:
+    """Its events of that kind."""
+    return [event for event in rig.history(case) if isinstance(event, kind)]
+
+
+# ---- it went
+
+
+def test_a_message_whose_worker_died_is_adopted_from_the_providers_list(rig: Rig, tmp_path: Path) -> None:
+    """It went, its worker died before saying so: the list has it, nobody is asked, and it is not sent again."""
+    case = rig.open()
+    crash_after_the_call(rig, case)
+    rig.go_on(case)
+    assert last(rig, case).status == "accepted"
+    assert [event.by for event in of_kind(rig, case, AttemptAccepted)] == ["list"]
+    assert len(outbox(tmp_path)) == 1
+    assert rig.app.client.zcard(Keys("demo").uncertain) == 0
+
+
+def test_an_sms_whose_answer_was_lost_is_found_by_its_reference(twilio: Rig, sandbox: Sandbox) -> None:
+    """Taken, and the connection cut: after three minutes without a receipt Twilio is asked, and its id is ours."""
+    sandbox.fault(Fault("accept_then_drop", channel="sms", times=1))
+    case = twilio.open(debtor__phone=PHONE, **TO_SMS)
+    twilio.go_on(case)
+    assert last(twilio, case).status == "uncertain"
+    twilio.wait(4 * MINUTE)
+    twilio.go_on(case)
+    (taken,) = [each for each in sandbox.accepted() if each["channel"] == "sms"]
+    assert (last(twilio, case).status, last(twilio, case).provider_id) == ("accepted", taken["id"])
+
+
+def test_nobody_is_asked_before_a_receipt_had_its_time(twilio: Rig, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Three minutes are a receipt's: until then no list is read, and the case says when one will be."""
+    sandbox.fault(Fault("accept_then_drop", channel="sms", times=1))
+    case = twilio.open(debtor__phone=PHONE, **TO_SMS)
+    twilio.go_on(case)
+    twilio.wait(2 * MINUTE)
+    twilio.go_on(case)
+    assert "GET" not in [each.get("method") for each in log_of(tmp_path)]
+    seen = twilio.app.cases.see(case.id)
+    assert seen is not None
+    found = explain(twilio.app, seen, twilio.app.clock.now())
+    assert (found.state, found.at) == ("held", last(twilio, case).settle_at)
+    assert "its provider is asked then" in found.why
+
+
+def log_of(folder: Path) -> list[dict[str, Any]]:
+    """What the sandbox saw."""
+    return [json.loads(line) for line in (folder / "log").read_text().splitlines()]
+
+
+def test_it_is_looked_for_where_it_was_sent_to(twilio: Rig, sandbox: Sandbox) -> None:
+    """Upstream corrected the number meanwhile: the list is asked for the old one, which the message went to."""
+    sandbox.fault(Fault("accept_then_drop", channel="sms", times=1))
+    case = twilio.open(debtor__phone=PHONE, **TO_SMS)
+    twilio.go_on(case)
+    twilio.take(reminder(job_id="j-9", debtor__phone="+33639980009", as_of="2026-04-01T10:00:00+02:00"))
+    twilio.wait(4 * MINUTE)
+    twilio.go_on(case)
+    assert last(twilio, case).status == "accepted"
+    assert len(sandbox.accepted()) == 1
+
+
+def test_a_call_is_found_by_who_called_whom_and_when(twilio: Rig, sandbox: Sandbox) -> None:
+    """A list tells nothing else of a call; one that is accounted for, or that came before, is not it."""
+    neighbour = twilio.open(job_id="n", debtor__id="D-2", invoices__0__number="F-2", debtor__phone=PHONE, **TO_CALL)
+    twilio.go_on(neighbour)
+    sandbox.fault(Fault("accept_then_drop", channel="voice", times=1))
+    case = twilio.open(debtor__phone=PHONE, **TO_CALL)
+    twilio.go_on(case)
+    assert last(twilio, case).status == "uncertain"
+    twilio.wait(4 * MINUTE)
+    twilio.go_on(case)
+    first, second = (each for each in sandbox.accepted() if each["channel"] == "voice")
+    assert last(twilio, neighbour).provider_id == first["id"]
+    assert last(twilio, case).provider_id == second["id"]
+
+
+# ---- it surely did not
+
+
+def test_what_never_went_is_sent_again_as_a_new_attempt(rig: Rig, tmp_path: Path) -> None:
+    """The outbox's own file proves it: the same message, another attempt, once."""
+    rig.tap.answers.append(Uncertain("RemoteDisconnected"))
+    case = rig.open()
+    rig.go_on(case)
+    assert last(rig, case).status == "uncertain"
+    rig.wait(4 * MINUTE)
+    rig.go_on(case)
+    rig.wait(2 * MINUTE)
+    rig.go_on(case)
+    assert [line["attempt"] for line in outbox(tmp_path)] == [attempt_id(case, 2)]
+    assert len({message.id for message in rig.tap.messages}) == 1
+    assert len(rig.contacts(case)) == 1
+
+
+def test_an_absence_counts_once_it_was_seen_twice_the_second_time_long_after_the_call(
+    twilio: Rig, sandbox: Sandbox
+) -> None:
+    """Lists lag behind: not in it after three minutes is no proof; nor a minute before ten past the call's bound."""
+    sandbox.fault(Fault("drop", channel="sms", times=1))
+    case = twilio.open(debtor__phone=PHONE, **TO_SMS)
+    twilio.go_on(case)
+    twilio.wait(4 * MINUTE)
+    twilio.go_on(case)
+    (sought,) = of_kind(twilio, case, AttemptSought)
+    begun = last(twilio, case).begun
+    assert begun is not None
+    assert last(twilio, case).status == "uncertain"
+    twilio.wait(5 * MINUTE)
+    twilio.go_on(case)
+    assert len(of_kind(twilio, case, AttemptSought)) == 1
+    assert sandbox.accepted() == []
+    twilio.wait(2 * MINUTE)
+    twilio.go_on(case)
+    (unavailable,) = of_kind(twilio, case, AttemptUnavailable)
+    assert (unavailable.by, unavailable.code, unavailable.possible_copy) == ("list", "absent", False)
+    assert unavailable.at - sought.at >= 6 * MINUTE
+    twilio.wait(2 * MINUTE)
+    twilio.go_on(case)
+    assert [each["attempt"] for each in sandbox.accepted()] == [""]  # no PUBLIC_URL, so no address that bears it
+    assert last(twilio, case).attempt == 2
+
+
+# ---- nobody can tell
+
+
+@pytest.fixture
+def mail(make_app: MakeApp, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Rig:
+    """Email by SMTP, which has no list; sent again after an hour."""
+    copy = Copy(tmp_path_factory.mktemp("config"))
+    copy.edit(CHANNELS, "providers: [sendgrid, smtp]", "providers: [smtp]\n    on_uncertain: resend_after 1h")
+    return Rig(make_app(at=MORNING, speed=1, config=copy.folder, SMTP_URL=sandbox.smtp_url))
+
+
+def test_where_nobody_can_tell_it_is_held_with_an_event(make_app: MakeApp, sandbox: Sandbox) -> None:
+    """SMTP broke off after the body: no list to read. The case is held for a person, and its stream says so."""
+    rig = Rig(make_app(at=MORNING, speed=1, SMTP_URL=sandbox.smtp_url))
+    sandbox.fault(Fault("accept_then_drop", channel="email", times=1))
+    case = rig.open()
+    rig.go_on(case)
+    rig.wait(4 * MINUTE)
+    rig.go_on(case)
+    (unsettled,) = of_kind(rig, case, AttemptUnsettled)
+    assert (unsettled.why, unsettled.settle_at) == ("no_list", None)
+    rig.wait(timedelta(days=30))
+    rig.go_on(case)
+    assert len(sandbox.accepted()) == 1
+    assert rig.next_look(case) is None
+    assert rig.app.client.zcard(Keys("demo").uncertain) == 1
+    assert settle_by_hand(rig.app, attempt_id(case, 1), went=True, by="ana")
+    assert last(rig, case).status == "accepted"
+
+
+def test_what_is_sent_again_all_the_same_is_a_possible_copy_and_counted(mail: Rig, sandbox: Sandbox) -> None:
+    """`resend_after 1h`: not before, and then it is named as what it may be; the Message-ID is the same."""
+    sandbox.fault(Fault("accept_then_drop", channel="email", times=1))
+    case = mail.open()
+    mail.go_on(case)
+    mail.wait(timedelta(minutes=55))
+    mail.go_on(case)
+    assert len(sandbox.accepted()) == 1
+    mail.wait(6 * MINUTE)
+    mail.go_on(case)
+    mail.wait(2 * MINUTE)
+    mail.go_on(case)
+    first, second = sandbox.accepted()
+    assert first["message_id"] == second["message_id"]
+    assert [event.possible_copy for event in of_kind(mail, case, AttemptUnavailable)] == [True]
+    assert [getattr(event, "possible_copy", None) for event in mail.history(case)].count(True) == 2
+    assert mail.app.client.hget(Keys("demo").counts, "possible_copies") == "1"
+
+
+# ---- a try that was given up went after all
+
+
+@pytest.fixture
+def given_up(rig: Rig) -> Case:
+    """A case whose only try was uncertain, and which a person said had not gone."""
+    rig.tap.answers.append(Uncertain("timeout"))
+    case = rig.open()
+    rig.go_on(case)
+    assert settle_by_hand(rig.app, attempt_id(case, 1), went=False, by="ana")
+    return case
+
+
+def late_receipt(case: Case) -> Receipt:
+    """The first try arrived."""
+    return Receipt(attempt_id(case, 1), "delivered", "sendgrid", "", "sg-1")
+
+
+@pytest.mark.parametrize("reserved", [False, True], ids=["not yet decided again", "reserved again"])
+def test_a_try_that_reappears_before_it_was_made_good_is_not_repeated(
+    rig: Rig, given_up: Case, tmp_path: Path, reserved: bool
+) -> None:
+    """Its receipt comes late: nobody has called again, so the reservation is given back and nothing more leaves."""
+    rig.wait(2 * MINUTE)
+    if reserved:
+        rig.reserve(given_up)
+    else:
+        rig.tap.before = lambda: pytest.fail("called again")
+    assert receive(rig.app, late_receipt(given_up))
+    assert not receive(rig.app, late_receipt(given_up))
+    rig.go_on(given_up)
+    send = last(rig, given_up)
+    assert (send.status, send.attempt, send.receipt, send.provider_id) == ("accepted", 1, "delivered", "sg-1")
+    assert outbox(tmp_path) == []
+    assert len(rig.contacts(given_up)) == 1
+
+
+def test_a_try_that_reappears_after_it_was_made_good_is_told_and_counted(rig: Rig, given_up: Case) -> None:
+    """The debtor got it twice: said aloud, once, and counted."""
+    rig.wait(2 * MINUTE)
+    rig.go_on(given_up)
+    with structlog.testing.capture_logs() as logged:
+        receive(rig.app, late_receipt(given_up))
+        receive(rig.app, late_receipt(given_up))
+    assert [line["event"] for line in logged].count("message.repeated") == 1
+    assert rig.app.client.hget(Keys("demo").counts, "copies") == "1"
+    assert last(rig, given_up).copies == 1
+
+
+def test_the_last_look_and_a_late_receipt_do_not_both_win(rig: Rig, given_up: Case, tmp_path: Path) -> None:
+    """The receipt arrives between rendering and `begin`: the version has moved, and nothing is called."""
+    rig.wait(2 * MINUTE)
+    rig.reserve(given_up)
+    rig.providers.got = lambda: receive(rig.app, late_receipt(given_up))
+    rig.deliver(given_up)
+    assert outbox(tmp_path) == []
+    assert last(rig, given_up).attempt == 1
+
+
+def test_a_case_paid_meanwhile_is_settled_all_the_same(rig: Rig) -> None:
+    """Paid while a message was in doubt: the list is read, so that nobody has to look at it by hand."""
+    case = rig.open()
+    crash_after_the_call(rig, case)
+    rig.tick()
+    rig.pay()
+    rig.go_on(case)
+    assert rig.case(case.id).ended
+    assert last(rig, case).status == "accepted"
+    assert rig.app.client.zcard(Keys("demo").uncertain) == 0
+    assert rig.case(case.id).invoice(NUMBER)

@@ -1,0 +1,179 @@
+"""What is kept beside the cases and goes with their events: contacts, tasks, suppressed addresses, what is in doubt."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from worker.commit import Commit, millis, suppressed_field
+from worker.dunning.events import (
+    AddressRestored,
+    AddressSuppressed,
+    AttemptAccepted,
+    AttemptBegun,
+    AttemptFound,
+    AttemptReappeared,
+    AttemptRecalled,
+    AttemptRejected,
+    AttemptReleased,
+    AttemptReserved,
+    AttemptUnavailable,
+    AttemptUncertain,
+    Event,
+    ReceiptArrived,
+    TaskOpened,
+)
+from worker.dunning.model import LASTING, Case, Send, StepRun, address_of, attempt_id
+from worker.dunning.receipts import UNHEARD, earlier
+from worker.dunning.view import run_key
+
+#: How long a debtor's contacts are remembered: longer than any cap looks back.
+CONTACTS_KEPT = timedelta(days=400)
+#: How long the ids of calls are kept: one in doubt is asked about within a day, or a person is.
+CALLS_KEPT = timedelta(days=2)
+#: What is counted of each creditor, for operators: messages sent again that may have gone before, and that had.
+POSSIBLE_COPIES, COPIES = "possible_copies", "copies"
+
+
+def keep_in_step(commit: Commit, case: Case, events: Iterable[Event], now: datetime) -> None:
+    """Change what is kept beside the case as these events, which lead to `case`, ask for."""
+    for event in events:
+        change = _CHANGES.get(type(event))
+        if change:
+            change(commit, case, event, now)
+
+
+def suppressed_fields(case: Case, channels: Iterable[str]) -> list[str]:
+    """Under what names the debtor's addresses for these channels would be on the suppression list."""
+    pairs = ((channel, address_of(case.debtor, channel)) for channel in channels)
+    return [suppressed_field(channel, address) for channel, address in pairs if address]
+
+
+# ---- contacts
+
+
+def _reserved(commit: Commit, case: Case, event: AttemptReserved, now: datetime) -> None:
+    """A reservation counts as a contact, until it turns out that nothing was sent."""
+    _log_contact(commit, case, event.attempt, now)
+
+
+def _reappeared(commit: Commit, case: Case, event: AttemptReappeared, now: datetime) -> None:
+    """It was a contact after all; or, another try having been begun in its place, the second."""
+    if case.find_attempt(event.attempt):
+        _log_contact(commit, case, event.attempt, now)
+    else:
+        commit.op("HINCRBY", commit.keys.counts, COPIES, 1)
+
+
+def _not_sent(
+    commit: Commit, case: Case, event: AttemptReleased | AttemptUnavailable | AttemptRecalled, _: datetime
+) -> None:
+    _forget_contact(commit, case, event.attempt)
+
+
+def _rejected(commit: Commit, case: Case, event: AttemptRejected, now: datetime) -> None:
+    _forget_contact(commit, case, event.attempt)
+    if event.why == "opted_out":
+        _suppress(commit, case, _channel_of(case, event.attempt), "opted_out", "provider", now)
+
+
+def _log_contact(commit: Commit, case: Case, attempt: int, now: datetime) -> None:
+    found = case.find_attempt(attempt)
+    if found is None or found[1].channel == "task" or found[0].errand:
+        return
+    key = commit.keys.contacts(case.id)
+    commit.op("ZADD", key, "NX", millis(now), _member(case, *found))
+    commit.op("ZREMRANGEBYSCORE", key, "-inf", millis(now - CONTACTS_KEPT))
+
+
+def _forget_contact(commit: Commit, case: Case, attempt: int) -> None:
+    """The message was surely not sent: it is no contact."""
+    found = case.find_attempt(attempt)
+    if found:
+        commit.op("ZREM", commit.keys.contacts(case.id), _member(case, *found))
+
+
+def _member(case: Case, run: StepRun, send: Send) -> str:
+    """A contact's name. A phone that rang in vain was a contact: calling once more is another."""
+    before = earlier(send)
+    again = f"#{before}" if send.channel == "voice" and before else ""
+    return f"{run_key(case.id, run.step, run.anchor)}|{send.channel}{again}"
+
+
+def _channel_of(case: Case, attempt: int) -> tuple[str, ...]:
+    found = case.find_attempt(attempt)
+    return (found[1].channel,) if found else ()
+
+
+# ---- what is in doubt
+
+
+def _begun(commit: Commit, _: Case, event: AttemptBegun, __: datetime) -> None:
+    if event.possible_copy:
+        commit.op("HINCRBY", commit.keys.counts, POSSIBLE_COPIES, 1)
+
+
+def _accepted(commit: Commit, case: Case, event: AttemptAccepted | AttemptFound, now: datetime) -> None:
+    """The provider's id of a call is accounted for: when another is in doubt, this one is not it.
+
+    What others than its caller say of it may be said of one that had been taken for not sent, and for no contact.
+    """
+    if isinstance(event, AttemptFound) or event.by:
+        _log_contact(commit, case, event.attempt, now)
+    if event.provider_id and "voice" in _channel_of(case, event.attempt):
+        real = getattr(event, "real_at", None) or event.at
+        commit.op("ZADD", commit.keys.calls, millis(real), event.provider_id)
+        commit.op("ZREMRANGEBYSCORE", commit.keys.calls, "-inf", millis(real - CALLS_KEPT))
+
+
+def _uncertain(commit: Commit, case: Case, event: AttemptUncertain, now: datetime) -> None:
+    commit.op("ZADD", commit.keys.uncertain, millis(now), attempt_id(case, event.attempt))
+
+
+def _received(commit: Commit, case: Case, event: ReceiptArrived, _: datetime) -> None:
+    commit.op("ZREM", commit.keys.uncertain, attempt_id(case, event.attempt))
+    if event.what in UNHEARD:
+        _forget_contact(commit, case, event.attempt)
+
+
+# ---- addresses and tasks
+
+
+def _suppressed(commit: Commit, case: Case, event: AddressSuppressed, now: datetime) -> None:
+    _suppress(commit, case, event.channels, event.why, event.by, now)
+
+
+def _suppress(commit: Commit, case: Case, channels: Iterable[str], why: str, by: str, now: datetime) -> None:
+    """Onto the creditor's list; what is there already keeps its first reason, but for one that lasts."""
+    entry = json.dumps({"why": why, "by": by, "since": now.isoformat()}, separators=(",", ":"))
+    for field in suppressed_fields(case, channels):
+        commit.op("HSET" if why in LASTING else "HSETNX", commit.keys.suppressed, field, entry)
+
+
+def _restored(commit: Commit, case: Case, event: AddressRestored, _: datetime) -> None:
+    for field in suppressed_fields(case, event.channels):
+        commit.op("HDEL", commit.keys.suppressed, field)
+
+
+def _task_opened(commit: Commit, case: Case, event: TaskOpened, _: datetime) -> None:
+    fields = {"kind": event.kind, "title": event.title, "text": event.text, "at": event.at.isoformat()}
+    entry = json.dumps({"case": case.id, **fields}, ensure_ascii=False)
+    commit.op("HSET", commit.keys.tasks, event.task, entry)
+
+
+_CHANGES: Mapping[type[Event], Callable[[Commit, Case, Any, datetime], None]] = {
+    AttemptReserved: _reserved,
+    AttemptReappeared: _reappeared,
+    AttemptReleased: _not_sent,
+    AttemptUnavailable: _not_sent,
+    AttemptRecalled: _not_sent,
+    AttemptRejected: _rejected,
+    AttemptBegun: _begun,
+    AttemptAccepted: _accepted,
+    AttemptFound: _accepted,
+    AttemptUncertain: _uncertain,
+    ReceiptArrived: _received,
+    AddressSuppressed: _suppressed,
+    AddressRestored: _restored,
+    TaskOpened: _task_opened,
+}

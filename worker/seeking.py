@@ -1,0 +1,94 @@
+"""Asking a provider whether it took a message: what is known of it, and who can be asked.
+
+An attempt is asked for when its outcome was lost (`settling.py`), and every try at a message before it is sent where
+the store may have forgotten one (`sending.py`).
+"""
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+from channels.base import ConfigurationError, Finder, Found, Sought
+from worker.app import App
+from worker.commit import Keys
+from worker.dunning.events import AttemptBegun
+from worker.dunning.fold import apply
+from worker.dunning.model import Case, Send, StepRun, attempt_id
+from worker.messages import message_of, recipient, reference_of
+
+
+class CannotTell(Exception):
+    """The provider cannot be asked; the text is one word that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What came of asking: the message if it is there, and whether its absence proves that it did not go."""
+
+    found: Found | None
+    proves: bool
+    bound: float
+
+
+def look_for(app: App, case: Case, run: StepRun, send: Send) -> Look:
+    """Ask the provider that was called for that attempt. Raises CannotTell, and ChannelError for a list not read."""
+    finder, bound = _finder(app, send.provider)
+    sought = _sought(app, _as_it_was(app, case, send.attempt), run, send, bound)
+    return Look(finder.find(sought), finder.proves, bound)
+
+
+def any_try(app: App, case: Case, run: StepRun, send: Send) -> Found | None:
+    """Ask the provider named in `send` whether that message went since `send.begun` by a try that the history lacks.
+
+    Raises as `look_for`.
+    """
+    finder, bound = _finder(app, send.provider)
+    sought = _sought(app, case, run, send, bound)
+    return finder.find(replace(sought, known=sought.known | _in_history(app, case), any_try=True))
+
+
+def _sought(app: App, case: Case, run: StepRun, send: Send, bound: float) -> Sought:
+    if send.begun is None:  # from a version that did not write it down
+        raise CannotTell("no_time")
+    reference = reference_of(case.id, run.anchor, run.step, send.channel)
+    return Sought(
+        attempt=attempt_id(case, send.attempt),
+        message=message_of(case.id, reference),
+        reference=reference,
+        channel=send.channel,
+        to=recipient(case, send.channel, app.config.creditors[case.creditor]),
+        sender=send.sender,
+        begun=send.begun,
+        bound=bound,
+        known=_accounted_for(app, case) if send.channel == "voice" else frozenset(),
+    )
+
+
+def _finder(app: App, name: str) -> tuple[Finder, float]:
+    try:
+        provider = app.providers.get(name)
+    except (ConfigurationError, KeyError):
+        raise CannotTell("not_configured") from None
+    if not (isinstance(provider, Finder) and provider.finds):
+        raise CannotTell("no_list")
+    return provider, provider.bound
+
+
+def _as_it_was(app: App, case: Case, attempt: int) -> Case:
+    """The case when that call began: upstream may have corrected the address since."""
+    then: Case | None = None
+    for event in app.cases.history(case.id):
+        then = apply(then, event)
+        if isinstance(event, AttemptBegun) and event.attempt == attempt:
+            return then
+    return case
+
+
+def _accounted_for(app: App, case: Case) -> frozenset[str]:
+    """The ids of this creditor's calls that are accounted for: two debtors may share a telephone."""
+    return frozenset(cast("list[str]", app.client.zrange(Keys(case.creditor).calls, 0, -1)))
+
+
+def _in_history(app: App, case: Case) -> frozenset[str]:
+    """The provider's ids of all messages of the case that are known."""
+    found = (getattr(event, "provider_id", "") for event in app.cases.history(case.id))
+    return frozenset(each for each in found if each)
