@@ -87,7 +87,8 @@ def judge(log: Lines, facts: Facts) -> Verdict:
         "accepted": sum(len(lines) for lines in accepted.values()),
         "answers_lost": sum(line.get("fault") in ("accept_then_drop", "accept_then_500") for line in _all(accepted)),
         "duplicates": counts["duplicate"],
-        "possible_copies": sum(bool(e.get("possible_copy")) for case in cases.values() for e in case["history"]),
+        "possible_copies": _count(cases.values(), "AttemptBegun", "possible_copy"),
+        "reappeared": _count(cases.values(), "AttemptReappeared", "attempt"),
         "losses": counts["loss"],
         "held_for_operator": held,
         "held_percent": round(100 * held / expected, 2) if expected else 0.0,
@@ -99,6 +100,11 @@ def judge(log: Lines, facts: Facts) -> Verdict:
         "recovery": _recoveries(log, facts),
     }
     return Verdict(found, figures)
+
+
+def _count(cases: Iterable[Facts], kind: str, having: str) -> int:
+    """How many such events there are that bear that field."""
+    return sum(event["type"] == kind and bool(event.get(having)) for case in cases for event in case["history"])
 
 
 # ---- what was accepted

@@ -92,7 +92,7 @@ def stage(folder: Path, plan: Plan) -> Iterator[Stage]:
             SENDGRID_BASE_URL=f"http://127.0.0.1:{ports['sendgrid']}",
         )
         log, lines = folder / "sandbox.jsonl", folder / "relance.jsonl"
-        stack.enter_context(_sandbox(log, environ, ports, folder))
+        stack.enter_context(_sandbox(log, environ, ports, folder, plan.seed))
         environ["SENDGRID_WEBHOOK_PUBLIC_KEY"] = _order(environ["SENDGRID_BASE_URL"], plan)
         App(environ, clock(plan)).close()  # the first to ask for a rehearsal sets the store's clock
         up = stack.enter_context(_relance(lines, environ, folder))
@@ -106,16 +106,19 @@ def clock(plan: Plan) -> Rehearsal:
 
 
 @contextmanager
-def _sandbox(log: Path, environ: Mapping[str, str], ports: Mapping[str, int], folder: Path) -> Iterator[None]:
+def _sandbox(
+    log: Path, environ: Mapping[str, str], ports: Mapping[str, int], folder: Path, seed: int
+) -> Iterator[None]:
     """The providers, in a process of their own that nobody kills."""
     options = {
         "log": log,
         "public-url": environ["PUBLIC_URL"],
         "latency": _LATENCY,
+        "seed": seed,
         "twilio-port": ports["twilio"],
         "sendgrid-port": ports["sendgrid"],
     }
-    command = [sys.executable, "-m", "worker.main", "sandbox"]
+    command = [sys.executable, "-m", "worker.main", "sandbox", "--email-activity"]
     command += [f"--{name}={value}" for name, value in options.items()]
     with (folder / "sandbox.log").open("wb") as errors:
         process = subprocess.Popen(command, env=supervised(environ), cwd=folder, stdout=subprocess.PIPE, stderr=errors)
@@ -130,7 +133,7 @@ def _sandbox(log: Path, environ: Mapping[str, str], ports: Mapping[str, int], fo
 
 def _order(url: str, plan: Plan) -> str:
     """Tell the sandbox what to do wrong and what to do afterwards; its public key."""
-    for what, orders in (("faults", plan.faults), ("reactions", plan.reactions)):
+    for what, orders in (("faults", plan.faults), ("listings", plan.listings), ("reactions", plan.reactions)):
         answer = urllib3.request("POST", f"{url}/sandbox/{what}", body=json.dumps(orders))
         if answer.status != 201:
             raise RuntimeError(f"the sandbox does not take the {what}: {answer.data.decode()}")

@@ -1,4 +1,4 @@
-"""The sandbox's log as it grows: which requests it holds open at this moment."""
+"""The sandbox's log as it grows: which requests to send it holds open at this moment."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ class Tail:
 
     def _heed(self, line: dict[str, Any]) -> None:
         key = (line["run"], line["request"])
-        if line["event"] == "opened":
+        if line["event"] == "opened" and line["method"] == "POST":
             self._open[key] = line["channel"]
         elif line["event"] in ("answered", "dropped"):
             self._open.pop(key, None)
