@@ -115,7 +115,10 @@ class SendgridEmail:
 
         name, value = ("message", sought.message) if sought.any_try else ("attempt", sought.attempt)
         query = quote(f"unique_args['relance_{name}']=\"{value}\"", safe="")
-        answer = self._http.request("GET", f"{self._activity}?limit=10&query={query}", None, self._headers)
+        try:
+            answer = self._http.request("GET", f"{self._activity}?limit=10&query={query}", None, self._headers)
+        except ChannelError as error:  # a question may be asked again, whatever became of it
+            raise Unavailable("down", error.code, "Email Activity cannot be read") from None
         if answer.status != 200:
             why: UnavailableWhy = "account" if answer.status in (400, 401, 403) else "down"
             raise Unavailable(why, str(answer.status), "Email Activity cannot be read", retry_after(answer.headers))

@@ -171,7 +171,8 @@ def _unread(error: Exception, wait: timedelta | None) -> Unavailable:
     """To read a list, or to cancel, can be tried again however it failed."""
     if isinstance(error, ChannelError):
         return Unavailable("down", error.code, "the provider could not be asked")
-    status = getattr(error, "status", None)
+    listed = error.args[1] if len(error.args) > 1 else None  # how the SDK says that a page could not be had
+    status = getattr(error, "status", None) or getattr(listed, "status_code", None)
     code = str(getattr(error, "code", None) or status or type(error).__name__)
     return Unavailable(
         "account" if status in (401, 403) else "down", code, "the provider could not be asked", retry_after=wait

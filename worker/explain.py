@@ -171,7 +171,9 @@ def _wait_in_words(case: Case, wait: Wait) -> str:
         case Wait("ended"):
             return f"the case has ended: {case.ended.reason if case.ended else ''}"
         case Wait("held: uncertain", until) if until:
-            return "held: a message may have gone: its provider is asked then, unless a receipt says so before"
+            return (
+                f"held: {HOLD_WORDS['uncertain']}, or wait: its provider is asked then, and a receipt may come before"
+            )
         case Wait(reason) if reason.startswith("held: "):
             return "held: " + "; ".join(_hold_in_words(case, name) for name in reason[6:].split(", "))
         case Wait(reason) if reason.startswith("paused: "):

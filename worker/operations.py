@@ -13,6 +13,7 @@ from worker.app import App
 from worker.cases import Conflict
 from worker.commit import Commit, Keys, Stored, moment
 from worker.dunning.events import ApprovalGiven, Event, HoldReleased, TaskDone
+from worker.dunning.model import parse_attempt_id
 from worker.outcomes import record
 
 _log = structlog.get_logger("relance.operations")
@@ -73,6 +74,34 @@ def uncertain_attempts(app: App) -> list[tuple[str, datetime]]:
         entries = cast("list[tuple[str, float]]", app.client.zrange(Keys(creditor).uncertain, 0, -1, withscores=True))
         found += [(attempt, moment(score)) for attempt, score in entries]
     return sorted(found, key=lambda entry: entry[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """A message of which nobody knows whether it went, and since when (ladder time).
+
+    `asked_at`: when its provider is asked next; None: a person has to say.
+    """
+
+    attempt: str
+    since: datetime
+    step: str
+    channel: str
+    provider: str
+    asked_at: datetime | None
+
+
+def doubts(app: App) -> list[Doubt]:
+    """What `uncertain_attempts` names, and who is asked about it."""
+    found: list[Doubt] = []
+    for attempt, since in uncertain_attempts(app):
+        case_id, number = parse_attempt_id(attempt)
+        stored = app.cases.load(case_id)
+        message = stored.case.find_attempt(number) if stored else None
+        if message:
+            run, send = message
+            found.append(Doubt(attempt, since, run.step, send.channel, send.provider, send.settle_at))
+    return found
 
 
 def _change(app: App, case_id: str, events: Callable[[datetime], list[Event]]) -> None:

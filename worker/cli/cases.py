@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from worker.app import App
     from worker.cases import Seen
     from worker.dunning.model import Case
+    from worker.operations import Doubt
 
 case = typer.Typer(help="Cases and their histories.", no_args_is_help=True)
 tasks = typer.Typer(help="What people are to do: calls, letters, files to hand over.", no_args_is_help=True)
@@ -191,15 +192,21 @@ def tasks_done(task: TaskId, by: By, as_json: Json = False) -> None:
 @uncertain.command("list")
 def uncertain_list(as_json: Json = False) -> None:
     """List the messages of which nobody knows whether they went."""
-    from worker.operations import uncertain_attempts
+    from worker.operations import doubts
 
-    app = open_app()
-    found = uncertain_attempts(app)
+    found = doubts(open_app())
     if as_json:
-        print_json([{"attempt": attempt, "since": since} for attempt, since in found])
+        print_json(found)
         return
-    rows = [(attempt, since.isoformat(timespec="seconds")) for attempt, since in found]
-    print_table(("attempt", "since"), rows, "There is no uncertain message.")
+    rows = [
+        (each.attempt, each.since.isoformat(timespec="seconds"), each.step, each.channel, each.provider, _who(each))
+        for each in found
+    ]
+    print_table(("attempt", "since", "step", "channel", "provider", "asked"), rows, "There is no uncertain message.")
+
+
+def _who(doubt: "Doubt") -> str:
+    return f"the provider, {doubt.asked_at.isoformat(timespec='seconds')}" if doubt.asked_at else "a person"
 
 
 @uncertain.command("settle")

@@ -91,15 +91,20 @@ def test_a_cancelled_call_is_not_walked_when_its_turn_comes(
     assert {each["id"] for each in events("twiml")} == {walked.sid}
 
 
-def test_a_ringing_call_is_cancelled(twilio: Any, receiver: Receiver, events: Events) -> None:
-    """A phone that rings stops ringing: nobody picks up, nothing is said."""
-    gate = Gate(receiver, "/status ringing")
+@pytest.mark.parametrize(
+    ("event", "status", "told"),
+    [("initiated", "queued", ["initiated"]), ("ringing", "ringing", ["initiated", "ringing"])],
+)
+def test_a_ringing_call_is_cancelled(
+    twilio: Any, receiver: Receiver, events: Events, event: str, status: str, told: list[str]
+) -> None:
+    """A phone that is dialled or rings stops there: nobody picks up, nothing is said."""
+    gate = Gate(receiver, f"/status {event}")
     made = call(twilio, receiver)
     with gate:
-        assert twilio.calls(made.sid).fetch().status == "ringing"
+        assert twilio.calls(made.sid).fetch().status == status
         assert twilio.calls(made.sid).update(status="canceled").status == "canceled"
-    told = [each.form["CallStatus"] for each in receiver.wait(3)]
-    assert told == ["initiated", "ringing", "canceled"]
+    assert [each.form["CallStatus"] for each in receiver.wait(len(told) + 1)] == [*told, "canceled"]
     assert events("twiml") == []
     assert len(events("canceled")) == 1
 

@@ -1,0 +1,238 @@
+"""The protocol of a message, model-checked: reserve, begin, call, record, settle, with a crash between any two calls.
+
+Hypothesis tells what happens to one debtor: schedulers and workers that die before or after their n-th word with the
+store, or around the provider's; answers that are lost; lists that lag; queue messages that come late and twice;
+receipts in any order. A provider of the test's own knows what really went. What breaks a promise is shrunk to the
+shortest story, one line a step.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from channels.base import Accepted, Channel, Found, Message, Receipt, Rejected, Sought, Unavailable, Uncertain
+from tests.conftest import MakeApp
+from worker.cases import Cases
+from worker.clock import CLOCK_KEY, open_clock
+from worker.dunning.events import AttemptBegun, PaymentReceived
+from worker.dunning.fold import fold
+from worker.dunning.model import Case, attempt_id, parse_attempt_id
+from worker.embedded import Urls
+from worker.inbound import receive
+from worker.sending import deliver
+from worker.settling import settle
+
+from .rig import MORNING, PARIS, Crash, Rig, Tapped, Tripwire, tripping_client
+
+#: What a call can come to, as the provider sees it; half of them leave everybody else in doubt.
+TAKEN, PLAIN = "takes it", ["takes it", "is down", "refuses"]
+DOUBTFUL = ["takes it, answer lost", "worker dies after", "never gets it", "worker dies before"]
+FATES = st.sampled_from(DOUBTFUL) | st.sampled_from(PLAIN)
+
+
+@dataclass(frozen=True)
+class Dies:
+    """The process ends at its n-th word with the store: before it is sent, or after it was heard."""
+
+    at: int
+    after: bool
+
+    def __repr__(self) -> str:
+        return f"Dies({'after' if self.after else 'before'} word {self.at})"
+
+
+BOUNDED = settings(
+    max_examples=200,
+    stateful_step_count=15,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    phases=set(Phase) - {Phase.explain},
+)
+DEATHS = st.none() | st.builds(Dies, st.integers(1, 12), st.booleans())
+
+
+class World(Tapped):
+    """The provider, and what really went: by attempt, the message and when it is listed."""
+
+    def __init__(self, inner: Channel, rig: Rig) -> None:
+        super().__init__(inner)
+        self.rig, self.proves, self.finds = rig, False, True
+        self.fate, self.lag = TAKEN, timedelta()
+        self.went: dict[str, tuple[Message, datetime]] = {}
+        self.begun: list[str] = []
+
+    def send(self, message: Message) -> Accepted:
+        """As fate has it."""
+        self._look_on(message)
+        self.begun.append(message.attempt)
+        fate, self.fate = self.fate, TAKEN
+        match fate:
+            case "never gets it":
+                raise Uncertain("RemoteDisconnected")
+            case "is down":
+                raise Unavailable("down", "503")
+            case "refuses":
+                raise Rejected("address", "550")
+            case "worker dies before":
+                raise Crash
+        self.went[message.attempt] = (message, self.rig.app.clock.real() + self.lag)
+        if fate == "worker dies after":
+            raise Crash
+        if fate == "takes it, answer lost":
+            raise Uncertain("ReadTimeout")
+        return Accepted(f"P-{message.attempt}")
+
+    def find(self, sought: Sought) -> Found | None:
+        """What is listed by now."""
+        found = self.went.get(sought.attempt)
+        listed = found is not None and found[1] <= self.rig.app.clock.real()
+        return Found(f"P-{sought.attempt}") if listed else None
+
+    def _look_on(self, message: Message) -> None:
+        """Never after, and never without `sending` in the store; never the same attempt twice."""
+        case_id, number = parse_attempt_id(message.attempt)
+        kinds = [(type(event), getattr(event, "attempt", None)) for event in self.rig.app.cases.history(case_id)]
+        assert (AttemptBegun, number) in kinds, "called before it was begun"
+        before = [kind for kind, _ in kinds[: kinds.index((AttemptBegun, number))]]
+        assert PaymentReceived not in before, "called after the payment"
+        assert message.attempt not in self.begun, "the same attempt was called for twice"
+
+
+def _one(attempts: list[str], back: int) -> list[str]:
+    """One of the latest, as long as there is any."""
+    return attempts[-1 - back % len(attempts) :][:1] if attempts else []
+
+
+class Protocol(RuleBasedStateMachine):
+    """One debtor, and everybody who can die."""
+
+    rig: Rig
+    steady: Cases
+    tripping: Cases
+
+    @initialize(fate=FATES, lag=st.sampled_from([0, 9]), dies=DEATHS)
+    def a_case(self, fate: str, lag: int, dies: Dies | None) -> None:
+        """A reminder is due, and goes somehow."""
+        client = self.rig.app.client
+        self.rig.app.broker.client.flushdb()  # nobody reads the queues here, and a full one would keep messages back
+        client.hset(CLOCK_KEY, mapping={"since": datetime.now(UTC).isoformat(), "skipped_ms": "0"})
+        self.rig.app.clock = open_clock(client)[0]  # every story begins on the same morning
+        for key in client.scan_iter("relance:{demo}*"):
+            client.delete(key)
+        self.world = self.rig.providers.taps["outbox"] = World(self.rig.tap._inner, self.rig)
+        self.case: Case = self.rig.open(debtor__phone="+33639980001")
+        self.known: list[str] = []
+        self.a_message_goes(fate, lag, dies)
+
+    # ---- what happens
+
+    #: A list may lag behind, for less than `look_again`: that is the promise's condition.
+    @rule(fate=FATES, lag=st.sampled_from([0, 9]), dies=DEATHS)
+    def a_message_goes(self, fate: str, lag: int, dies: Dies | None) -> None:
+        """A scheduler looks, and a worker takes what it reserved; one of them may die on the way."""
+        self.world.fate, self.world.lag = fate, timedelta(minutes=lag)
+        self._dying(dies, self._look_and_send)
+
+    def _look_and_send(self) -> None:
+        self.rig.tick()
+        self.rig.deliver(self.case)
+
+    @rule(which=st.integers(0, 3), fate=FATES, dies=DEATHS)
+    def a_worker_is_given_an_attempt(self, which: int, fate: str, dies: Dies | None) -> None:
+        """A queue message comes, late, twice, or for the second time."""
+        for attempt in _one(self.known, which):
+            self.world.fate = fate
+            self._dying(dies, partial(deliver, self.rig.app, attempt, None))
+
+    @rule(which=st.integers(0, 3), dies=DEATHS)
+    def a_worker_asks_the_provider(self, which: int, dies: Dies | None) -> None:
+        """About a message in doubt, or one that was."""
+        for attempt in _one(self.world.begun, which):
+            self._dying(dies, partial(settle, self.rig.app, attempt))
+
+    @rule(which=st.integers(0, 9), dies=DEATHS)
+    def a_receipt_comes(self, which: int, dies: Dies | None) -> None:
+        """Of something that went, whenever."""
+        for attempt in _one(list(self.world.went), which):
+            said = Receipt(attempt, "delivered", "provider", "", f"P-{attempt}")
+            self._dying(dies, partial(receive, self.rig.app, said))
+
+    @rule(minutes=st.sampled_from([1, 4, 11]))
+    def time_passes(self, minutes: int) -> None:
+        """Leases run out, and everybody is at work. A few seconds more, so that no story hangs on a moment."""
+        self.rig.wait(timedelta(minutes=minutes, seconds=7))
+        self._dying(None, partial(self.rig.go_on, self.case, 2))
+
+    @rule(days=st.sampled_from([1, 4, 10]))
+    def days_pass(self, days: int) -> None:
+        """It is ten in the morning of a working day again."""
+        self._sleep(days)
+
+    @rule(dies=DEATHS)
+    def the_debtor_pays(self, dies: Dies | None) -> None:
+        """From the commit on, nobody calls. Nobody pays in a story before a message has been sent, or there is none."""
+        if not self.world.begun:
+            return
+        at = self.rig.app.clock.now()
+        number, owed = self.case.invoices[0].number, str(self.case.invoices[0].amount)
+        job = {"type": "payment_received", "version": 1, "job_id": "paid", "creditor": "demo", "invoice": number}
+        self._dying(dies, lambda: self.rig.take({**job, "amount": owed, "currency": "EUR"}, at))
+
+    def _sleep(self, days: int) -> None:
+        now = self.rig.app.clock.now().astimezone(PARIS)
+        morning = (now + timedelta(days=days)).replace(hour=10, minute=0, second=0)
+        weekend = max(0, 7 - morning.weekday()) if morning.weekday() > 4 else 0
+        self.rig.wait(morning + timedelta(days=weekend) - now)
+
+    # ---- what must be so
+
+    def _dying(self, dies: Dies | None, work: Any) -> None:
+        """Do it on a store that may be the last this process speaks to."""
+        if dies:
+            self.rig.app.cases = self.tripping
+            self.tripping.client.ping()  # the words of connecting are none of those that count
+            Tripwire.arm(dies.at, after=dies.after)
+        try:
+            work()
+        except Crash:
+            self.tripping.client.connection_pool.disconnect()
+        finally:
+            Tripwire.arm(-1)
+            self.rig.app.cases, self.world.fate = self.steady, TAKEN
+        self.known += [attempt for attempt in self.rig.reserved(self.case) if attempt not in self.known]
+        self._nothing_twice()
+
+    def _nothing_twice(self) -> None:
+        messages = [message.id for message, _ in self.world.went.values()]
+        assert len(messages) == len(set(messages)), "the debtor got the same message twice"
+
+    def teardown(self) -> None:
+        """Nobody dies any more: what is in doubt is settled, nothing is lost, and the history tells it all."""
+        if not hasattr(self, "case"):
+            return
+        for _ in range(8):
+            self.rig.wait(timedelta(minutes=15))
+            self.rig.go_on(self.case, 3)
+        self._nothing_twice()
+        case = self.rig.case(self.case.id)
+        assert not list(case.open_sends()), "something is in doubt for ever"
+        assert case.ended or case.holds or self.rig.next_look(self.case), "the case is lost"
+        sends = [send for run in case.runs for send in run.sends if send.provider == "outbox"]
+        said = {attempt_id(case, send.attempt) for send in sends if send.status == "accepted"}
+        assert said == set(self.world.went), "the history tells something else than what went"
+        assert fold(None, self.rig.history(self.case)) == case
+
+
+def test_no_crash_between_any_two_calls_breaks_a_promise(make_app: MakeApp, store: Urls) -> None:
+    """Never twice, never lost, never after, whoever dies wherever."""
+    rig, mortal = Rig(make_app(at=MORNING, speed=1)), tripping_client(store.redis_url)
+    parts = {"rig": rig, "steady": rig.app.cases, "tripping": Cases(mortal)}
+    try:
+        run_state_machine_as_test(type("Message", (Protocol,), parts), settings=BOUNDED)
+    finally:
+        mortal.close()
