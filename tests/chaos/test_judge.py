@@ -98,9 +98,17 @@ def test_a_ladder_that_is_done_excuses_nothing() -> None:
 def test_an_address_that_was_refused_is_no_loss() -> None:
     """The provider said that it will never take it; the case goes on from there."""
     trial = Trial()
-    trial.lose(1, 1)
-    trial.say(1, 1, "rejected")
+    trial.refuse(1, 1)
     assert broken(trial) == []
+
+
+def test_a_refusal_that_the_provider_knows_nothing_of_is_a_loss() -> None:
+    """A case cannot excuse itself by what nobody said."""
+    trial = Trial()
+    trial.refuse(1, 1)
+    trial.lose(2, 1)
+    trial.say(2, 1, "rejected")
+    assert broken(trial) == ["loss"]
 
 
 def test_a_job_that_was_taken_and_left_no_case_is_lost() -> None:
@@ -180,6 +188,13 @@ def test_a_snapshot_that_is_not_its_history_is_found() -> None:
     assert broken(trial) == ["fold"]
 
 
+def test_a_process_that_does_not_end_when_asked_is_found() -> None:
+    """Asked to stop, everybody stops; what must be killed was stuck."""
+    trial = Trial()
+    trial.facts["unstopped"] = [{"event": "child.killed", "child": "scheduler"}]
+    assert broken(trial) == ["stop"]
+
+
 @pytest.mark.parametrize(("held", "settles", "promises"), [(2, True, []), (3, True, ["held"]), (3, False, [])])
 def test_more_than_two_in_a_hundred_held_is_too_many(held: int, *, settles: bool, promises: list[str]) -> None:
     """With settling on; without, every lost answer without a receipt waits for a person."""
@@ -208,10 +223,10 @@ def test_kills_that_hit_nothing_prove_nothing() -> None:
 def test_recovery_is_counted_from_the_kill() -> None:
     """Until the part is there again, and until the next message is accepted after that: of its own channel."""
     trial = Trial()
-    trial.kill("sms", 20.15, 1.0)
+    trial.kill("sms", 9.5, 0.5)
     trial.kill("web", 10.15, 0.5)
     found = judge(trial.log, trial.facts).figures["recovery"]
-    assert found["sms"] == {"back_median": 1.0, "back_max": 1.0, "accepts_median": 1.95, "accepts_max": 1.95}
+    assert found["sms"] == {"back_median": 0.5, "back_max": 0.5, "accepts_median": 10.6, "accepts_max": 10.6}
     assert found["web"] == {"back_median": 0.5, "back_max": 0.5, "accepts_median": 0.95, "accepts_max": 0.95}
 
 

@@ -6,6 +6,11 @@ from typing import Any
 #: When the run began (Unix time).
 BEGAN = 1_795_000_000.0
 CHANNELS = ("email", "sms", "voice")
+PATHS = {
+    "email": "/v3/mail/send",
+    "sms": "/2010-04-01/Accounts/AC0/Messages.json",
+    "voice": "/2010-04-01/Accounts/AC0/Calls.json",
+}
 
 
 def stamp(second: float) -> str:
@@ -28,6 +33,7 @@ class Trial:
             "kills": [],
             "started": [],
             "deaths": [],
+            "unstopped": [],
         }
         for number in range(debtors):
             self._debtor(number)
@@ -38,9 +44,19 @@ class Trial:
         request = {"run": "r", "provider": "p", "channel": channel, "request": len(self.log)}
         message = {"attempt": f"chaos-{number}.{step}", "to": self.address(number, channel), "fault": None}
         self.log += [
-            {"event": "opened", "at": stamp(second), **request, "method": "POST", "path": "/"},
+            {"event": "opened", "at": stamp(second), **request, "method": "POST", "path": PATHS[channel]},
             {"event": "accepted", "at": stamp(second + 0.1), **request, **message, **changes},
             {"event": "answered", "at": stamp(second + 0.2), **request, "status": 201},
+        ]
+
+    def refuse(self, number: int, step: int) -> None:
+        """The sandbox refused that message, and the case says so."""
+        self.lose(number, step)
+        self.say(number, step, "rejected")
+        request = {"run": "r", "provider": "p", "channel": CHANNELS[step - 1], "request": len(self.log) + 10_000}
+        self.log += [
+            {"event": "opened", "at": stamp(50), **request, "method": "POST", "path": PATHS[CHANNELS[step - 1]]},
+            {"event": "answered", "at": stamp(50.2), **request, "status": 400},
         ]
 
     def lose(self, number: int, step: int) -> None:
