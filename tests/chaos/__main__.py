@@ -1,7 +1,6 @@
 """`python -m tests.chaos`: see tests/README.md."""
 
 import argparse
-import json
 import logging
 import signal
 import sys
@@ -9,9 +8,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.chaos.judge import in_words, judge_folder
+from tests.chaos.judge import Verdict, as_json, judge_folder
 from tests.chaos.plan import BOUNDED, FULL, Scale, plan
 from tests.chaos.run import play
+from tests.chaos.words import in_words, together
 from worker import logs
 
 
@@ -22,6 +22,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--cases", type=int, help="so many instead; the time over which they come stays the same")
     parser.add_argument("--no-faults", action="store_true", help="the provider does nothing wrong")
     parser.add_argument("--no-kills", action="store_true", help="nothing is killed")
+    parser.add_argument("--judge", type=Path, nargs="+", metavar="FOLDER", help="only judge what runs left there")
     parser.add_argument("--folder", type=Path, help="where logs, facts and verdicts are kept (a short path)")
     return parser.parse_args()
 
@@ -37,22 +38,28 @@ def main() -> int:
     options = _options()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that what was started is stopped then, too
     logs.configure(level=logging.ERROR)
+    verdicts = [judge_folder(each) for each in options.judge] if options.judge else _play_all(options)
+    if options.judge or len(verdicts) > 1:
+        _say(in_words(together(verdicts)))
+    return 1 if any(verdict.broken for verdict in verdicts) else 0
+
+
+def _play_all(options: argparse.Namespace) -> list[Verdict]:
     folder = options.folder or Path(tempfile.mkdtemp(prefix="chaos-"))
     seeds = options.seeds or ("1" if options.bounded else "1,2,3,4,5")
-    broken = 0
-    for seed in map(int, seeds.split(",")):
-        began, own = time.monotonic(), folder / str(seed)
-        own.mkdir(parents=True)
-        drawn = plan(seed, _scale(options), faulty=not options.no_faults)
-        play(own, drawn, _say, killing=not options.no_kills)
-        verdict = judge_folder(own)
-        verdict.figures["took_s"] = round(time.monotonic() - began)
-        found = {"figures": verdict.figures, "broken": [[each.promise, each.evidence] for each in verdict.broken]}
-        (own / "verdict.json").write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        _say(in_words(verdict) + "\n")
-        broken += len(verdict.broken)
-    _say(f"logs, facts and verdicts are in {folder}")
-    return 1 if broken else 0
+    _say(f"logs, facts and verdicts are kept in {folder}")
+    return [_play(options, int(seed), folder / seed) for seed in seeds.split(",")]
+
+
+def _play(options: argparse.Namespace, seed: int, folder: Path) -> Verdict:
+    began = time.monotonic()
+    folder.mkdir(parents=True)
+    play(folder, plan(seed, _scale(options), faulty=not options.no_faults), _say, killing=not options.no_kills)
+    verdict = judge_folder(folder)
+    verdict.figures["took_s"] = round(time.monotonic() - began)
+    (folder / "verdict.json").write_text(as_json(verdict), encoding="utf-8")
+    _say(in_words(verdict) + "\n")
+    return verdict
 
 
 def _say(text: str) -> None:

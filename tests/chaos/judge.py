@@ -1,6 +1,6 @@
 """The judge: reads the sandbox's log and a file of facts, and says which promises held.
 
-    python -m tests.chaos.judge FOLDER
+    python tests/chaos/judge.py FOLDER
 
 It imports nothing of ours, and of what relance says of itself it believes nothing that the provider's log can tell:
 whether a message was accepted, how often and when is read there alone. In these runs each debtor has a number and a
@@ -22,7 +22,6 @@ aim           fewer than a third of the kills landed while the sandbox held an o
 """
 
 import json
-import statistics
 import sys
 from bisect import bisect_left
 from collections import Counter, defaultdict
@@ -96,7 +95,6 @@ def judge(log: Lines, facts: Facts) -> Verdict:
         "reappeared": _count(cases.values(), "AttemptReappeared", "attempt"),
         "losses": counts["loss"],
         "held_for_operator": held,
-        "held_percent": round(100 * held / expected, 2) if expected else 0.0,
         "paid": sum(bool(debtor["paid"]) for debtor in settled),
         "accepted_late_within_bound": sum(within for _, within in late),
         "died_by_themselves": sum(death.get("code") != -9 for death in facts["deaths"]),
@@ -280,21 +278,20 @@ def _badly_aimed(hits: Sequence[bool]) -> Iterator[Broken]:
         yield Broken("aim", f"{sum(hits)} of {len(hits)} kills landed while a request was open")
 
 
-def _recoveries(log: Lines, facts: Facts) -> dict[str, dict[str, float]]:
-    """By part, in seconds from the kill: until it was there again, and until the next message was accepted after that.
+def _recoveries(log: Lines, facts: Facts) -> dict[str, list[tuple[float, float | None]]]:
+    """By part, for each kill, in seconds: until it was there again, until the next message was accepted after that.
 
-    Of a channel's worker that is the channel's next one. Median and longest.
+    Of a channel's worker that is the channel's next one. A kill after which there was nothing to come back is left out.
     """
-    found: dict[str, dict[str, float]] = {}
-    for part in sorted({kill["part"] for kill in facts["kills"]}):
-        times = sorted(_at(line) for line in log if line["event"] == "accepted" and _concerns(part, line["channel"]))
+    found: defaultdict[str, list[tuple[float, float | None]]] = defaultdict(list)
+    for kill in facts["kills"]:
+        part, at = kill["part"], kill["at"]
         starts = sorted(start["at"] for start in facts["started"] if start["part"] == part)
-        kills = [kill["at"] for kill in facts["kills"] if kill["part"] == part]
-        pairs = [(at, back) for at in kills if (back := _next(starts, at)) is not None]
-        away = [there - at for at, there in pairs]
-        work = [done - at for at, there in pairs if (done := _next(times, there)) is not None]
-        found[part] = {**_spread("back", away), **_spread("accepts", work)}
-    return found
+        times = sorted(_at(line) for line in log if line["event"] == "accepted" and _concerns(part, line["channel"]))
+        if (back := _next(starts, at)) is not None:
+            accepts = _next(times, back)
+            found[part].append((round(back - at, 2), None if accepts is None else round(accepts - at, 2)))
+    return dict(found)
 
 
 def _concerns(part: str, channel: str) -> bool:
@@ -304,12 +301,6 @@ def _concerns(part: str, channel: str) -> bool:
 def _next(times: Sequence[float], at: float) -> float | None:
     place = bisect_left(times, at)
     return times[place] if place < len(times) else None
-
-
-def _spread(name: str, values: Sequence[float]) -> dict[str, float]:
-    if not values:
-        return {}
-    return {f"{name}_median": round(statistics.median(values), 2), f"{name}_max": round(max(values), 2)}
 
 
 # ---- from files
@@ -322,18 +313,18 @@ def judge_folder(folder: Path) -> Verdict:
     return judge([json.loads(line) for line in lines], facts)
 
 
-def in_words(verdict: Verdict) -> str:
-    """For a person: the figures, and each broken promise with its evidence."""
-    lines = [f"{name.replace('_', ' '):28} {value}" for name, value in verdict.figures.items() if name != "recovery"]
-    lines += ["", f"{'seconds from the kill until':28} it is there: median, max    the next message: median, max"]
-    for part, times in verdict.figures["recovery"].items():
-        there = f"{times.get('back_median', '-')}, {times.get('back_max', '-')}"
-        lines.append(f"{part:28} {there:27} {times.get('accepts_median', '-')}, {times.get('accepts_max', '-')}")
-    lines += ["", *(f"BROKEN {broken.promise}: {broken.evidence}" for broken in verdict.broken)]
-    return "\n".join([*lines, "every promise held" if not verdict.broken else f"{len(verdict.broken)} broken"])
+def main(folder: str) -> int:
+    """Judge what a run left in its folder, and print the verdict as JSON; 1 if a promise was broken."""
+    verdict = judge_folder(Path(folder))
+    sys.stdout.write(as_json(verdict))
+    return 1 if verdict.broken else 0
+
+
+def as_json(verdict: Verdict) -> str:
+    """The figures, and each broken promise with its evidence."""
+    found = {"figures": verdict.figures, "broken": [[each.promise, each.evidence] for each in verdict.broken]}
+    return json.dumps(found, indent=1, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":
-    found = judge_folder(Path(sys.argv[1]))
-    sys.stdout.write(in_words(found) + "\n")
-    sys.exit(1 if found.broken else 0)
+    sys.exit(main(sys.argv[1]))

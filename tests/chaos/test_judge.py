@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from tests.chaos import judge as judging
 from tests.chaos.judge import FACTS, LOG, judge, judge_folder
 from tests.chaos.trial import BEGAN, CHANNELS, Trial, stamp
+from tests.chaos.words import in_words, together
 
 
 def broken(trial: Trial) -> list[str]:
@@ -226,8 +227,22 @@ def test_recovery_is_counted_from_the_kill() -> None:
     trial.kill("sms", 9.5, 0.5)
     trial.kill("web", 10.15, 0.5)
     found = judge(trial.log, trial.facts).figures["recovery"]
-    assert found["sms"] == {"back_median": 0.5, "back_max": 0.5, "accepts_median": 10.6, "accepts_max": 10.6}
-    assert found["web"] == {"back_median": 0.5, "back_max": 0.5, "accepts_median": 0.95, "accepts_max": 0.95}
+    assert found == {"sms": [(0.5, 10.6)], "web": [(0.5, 0.95)]}
+
+
+def test_runs_add_up() -> None:
+    """Their figures, their broken promises, and each kill for itself."""
+    one, other = Trial(), Trial(4)
+    one.kill("sms", 20.1, 0.5)
+    other.kill("sms", 20.1, 1.5)
+    other.kill("web", 10.15, 0.5)
+    other.lose(1, 2)
+    verdict = together([judge(trial.log, trial.facts) for trial in (one, other)])
+    assert [each.promise for each in verdict.broken] == ["loss"]
+    assert (verdict.figures["seed"], verdict.figures["messages"], verdict.figures["losses"]) == ("1, 1", 21, 1)
+    assert verdict.figures["kills"] == {"sms": 2, "web": 1}
+    assert [back for back, _ in verdict.figures["recovery"]["sms"]] == [0.5, 1.5]
+    assert "sms                          1.0, 1.5" in in_words(verdict)
 
 
 def _noise(random: Random) -> dict[str, object]:
@@ -282,5 +297,5 @@ def test_it_runs_alone_on_a_folder(tmp_path: Path) -> None:
             check=False,
         )
         assert done.returncode == promises, done.stderr
-        assert ("BROKEN duplicate" in done.stdout) is bool(promises)
+        assert [promise for promise, _ in json.loads(done.stdout)["broken"]] == ["duplicate"] * promises
         assert len(judge_folder(folder).broken) == promises
