@@ -77,7 +77,8 @@ class Outbox:
         """Look into the log, whose line is the last thing that is written of a message."""
         name, wanted = ("id", sought.message) if sought.any_try else ("attempt", sought.attempt)
         for entry in self._logged(wanted):
-            if entry[name] == wanted and datetime.fromisoformat(entry["at"]) >= sought.begun - SLACK:
+            ours = entry[name] == wanted and entry["provider_id"] not in sought.known
+            if ours and datetime.fromisoformat(entry["at"]) >= sought.begun - SLACK:
                 return Found(entry["provider_id"])
         return None
 

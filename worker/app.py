@@ -17,11 +17,14 @@ from worker.cases import Cases, Seen
 from worker.clock import Clock, open_clock, read_origin
 from worker.config import Config
 from worker.config.environment import Environment, environment
+from worker.continuity import Continuity
 from worker.dunning.decision import Around
+from worker.durable import Durable
 from worker.embedded import Urls, running
 from worker.links import Links
 from worker.providers import Providers
 from worker.render import Wordings
+from worker.sentinel import is_watched
 from worker.store import connect, next_database
 from worker.upstream import Upstream
 
@@ -86,21 +89,45 @@ class Setup:
 
 
 class App(Setup):
-    """One process's parts. Raises what Setup raises, NothingRuns, and redis errors when the store cannot be had."""
+    """One process's parts. Raises what Setup raises, NothingRuns, and redis errors when the store cannot be had.
 
-    def __init__(self, environ: Mapping[str, str] | None = None, rehearsal: Rehearsal | None = None) -> None:
+    A `lazy` one asks the store when it is first needed: until that answers, what needs its clock raises redis errors.
+    """
+
+    def __init__(
+        self, environ: Mapping[str, str] | None = None, rehearsal: Rehearsal | None = None, *, lazy: bool = False
+    ) -> None:
         super().__init__(environ)
         self.urls = servers(self.environment)
         self.client: redis.Redis = connect(self.urls.redis_url)
-        self.cases = Cases(self.client)
+        self.cases = Cases(self.client, Durable(replicas=self.replicas or 0))
+        self.continuity = Continuity(self.client, self._real, self.environment.failover_pause)
         self.providers = Providers(self.config, self.environ, self._rehearsed)
         self.upstream = Upstream(self.config, self.environ, self._rehearsed)
-        asked = rehearsal or Rehearsal()
-        if asked.wanted:
+        self._asked = rehearsal or Rehearsal()
+        if not lazy:
+            self.open()
+
+    @property
+    def replicas(self) -> int | None:
+        """How many of the store's must have a reservation on disk before a call; None: as many as one finds, one."""
+        asked = self.environment.replicas
+        return 1 if asked is None and is_watched(self.urls.redis_url) else asked
+
+    def open(self) -> None:
+        """Ask the store for its clock, unless that was done. Raises redis errors."""
+        self.clock_heeded = self._opened[1]
+
+    @cached_property
+    def _opened(self) -> tuple[Clock, bool]:
+        if self._asked.wanted:
             self._refuse(self._outside())  # before the clock is in the store, from where it never leaves
-        opened = open_clock(self.client, asked.at, asked.speed)
-        self.clock: Clock = opened[0]
-        self.clock_heeded: bool = opened[1]
+        return open_clock(self.client, self._asked.at, self._asked.speed)
+
+    @cached_property
+    def clock(self) -> Clock:
+        """The store's."""
+        return self._opened[0]
 
     @cached_property
     def broker(self) -> SafeBroker:
@@ -122,7 +149,14 @@ class App(Setup):
     def refuse_real_providers(self) -> None:
         """A store that ever held a rehearsal's clock must never reach real people. Raises ConfigurationError."""
         if self.clock.rehearsal:
-            self._refuse(self._outside())
+            self.refuse_real_for_rehearsal()
+
+    def refuse_real_for_rehearsal(self) -> None:
+        """A store that is about to hold one must not either. Raises ConfigurationError."""
+        self._refuse(self._outside())
+
+    def _real(self) -> datetime:
+        return self.clock.real()
 
     def _rehearsed(self) -> bool:
         return read_origin(self.client) is not None

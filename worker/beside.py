@@ -31,16 +31,28 @@ from worker.dunning.view import run_key
 CONTACTS_KEPT = timedelta(days=400)
 #: How long the ids of calls are kept: one in doubt is asked about within a day, or a person is.
 CALLS_KEPT = timedelta(days=2)
-#: What is counted of each creditor, for operators: messages sent again that may have gone before, and that had.
-POSSIBLE_COPIES, COPIES = "possible_copies", "copies"
+#: The events that are counted, and as what (see `metrics.COUNTERS`).
+COUNTED: Mapping[type[Event], str] = {
+    AttemptAccepted: "attempts_accepted",
+    AttemptRejected: "attempts_rejected",
+    AttemptUnavailable: "attempts_unavailable",
+    AttemptUncertain: "attempts_uncertain",
+}
 
 
 def keep_in_step(commit: Commit, case: Case, events: Iterable[Event], now: datetime) -> None:
     """Change what is kept beside the case as these events, which lead to `case`, ask for."""
     for event in events:
+        if type(event) in COUNTED:
+            commit.count(COUNTED[type(event)])
         change = _CHANGES.get(type(event))
         if change:
             change(commit, case, event, now)
+
+
+def expect_nothing(commit: Commit, case: Case) -> None:
+    """No message of the case is to go by any time any more: a provider has answered, or nothing is planned."""
+    commit.op("ZREM", commit.keys.expected, case.id)
 
 
 def suppressed_fields(case: Case, channels: Iterable[str]) -> list[str]:
@@ -62,7 +74,7 @@ def _reappeared(commit: Commit, case: Case, event: AttemptReappeared, now: datet
     if case.find_attempt(event.attempt):
         _log_contact(commit, case, event.attempt, now)
     else:
-        commit.op("HINCRBY", commit.keys.counts, COPIES, 1)
+        commit.count("copies")
 
 
 def _not_sent(
@@ -73,6 +85,7 @@ def _not_sent(
 
 def _rejected(commit: Commit, case: Case, event: AttemptRejected, now: datetime) -> None:
     _forget_contact(commit, case, event.attempt)
+    expect_nothing(commit, case)
     if event.why == "opted_out":
         _suppress(commit, case, _channel_of(case, event.attempt), "opted_out", "provider", now)
 
@@ -110,7 +123,7 @@ def _channel_of(case: Case, attempt: int) -> tuple[str, ...]:
 
 def _begun(commit: Commit, _: Case, event: AttemptBegun, __: datetime) -> None:
     if event.possible_copy:
-        commit.op("HINCRBY", commit.keys.counts, POSSIBLE_COPIES, 1)
+        commit.count("possible_copies")
 
 
 def _accepted(commit: Commit, case: Case, event: AttemptAccepted | AttemptFound, now: datetime) -> None:
@@ -118,6 +131,7 @@ def _accepted(commit: Commit, case: Case, event: AttemptAccepted | AttemptFound,
 
     What others than its caller say of it may be said of one that had been taken for not sent, and for no contact.
     """
+    expect_nothing(commit, case)
     if isinstance(event, AttemptFound) or event.by:
         _log_contact(commit, case, event.attempt, now)
     if event.provider_id and "voice" in _channel_of(case, event.attempt):
@@ -156,9 +170,13 @@ def _restored(commit: Commit, case: Case, event: AddressRestored, _: datetime) -
 
 
 def _task_opened(commit: Commit, case: Case, event: TaskOpened, _: datetime) -> None:
+    commit.op("HSET", commit.keys.tasks, event.task, task_entry(case.id, event))
+
+
+def task_entry(case_id: str, event: TaskOpened) -> str:
+    """A task as the list of them has it."""
     fields = {"kind": event.kind, "title": event.title, "text": event.text, "at": event.at.isoformat()}
-    entry = json.dumps({"case": case.id, **fields}, ensure_ascii=False)
-    commit.op("HSET", commit.keys.tasks, event.task, entry)
+    return json.dumps({"case": case_id, **fields}, ensure_ascii=False)
 
 
 _CHANGES: Mapping[type[Event], Callable[[Commit, Case, Any, datetime], None]] = {

@@ -4,13 +4,12 @@ Redis is the store, dramatiq's broker is not. There is one write path, `commit`;
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import redis
-import structlog
 from redis.client import NEVER_DECODE
 
 from worker.codec import UnreadableCase, decode_case, decode_event
@@ -18,29 +17,21 @@ from worker.commit import Commit, Keys, Stored, millis, moment
 from worker.dunning.contact import Contact
 from worker.dunning.events import Event
 from worker.dunning.model import Case, creditor_of
+from worker.durable import Durable, tell
 from worker.logs import log_event
 from worker.pack import unpack
 from worker.store import Script
 
 Client = redis.Redis
 
-#: How long a server may take to write a reservation to its disk, in milliseconds.
-DURABLE_WITHIN_MS = 1500
-
-
 #: Packed values are bytes, on connections that otherwise speak text.
 _PACKED: Mapping[str, Any] = {NEVER_DECODE: []}
 
 _SCRIPTS = Path(__file__).parent
-_log = structlog.get_logger("relance.store")
 
 
 class Conflict(Exception):
     """Somebody else wrote first: read again, decide again."""
-
-
-class NotDurable(Exception):
-    """The commit happened, but the server did not say in time that it is on disk."""
 
 
 class Refused(Exception):
@@ -73,13 +64,15 @@ class Known:
     `held_by`: the case that last held each invoice, by number; `latest`: the latest case of each group (see
     `reminders.group_of`), open or ended; unknown ones are left out. `early`: payments that came before their invoice,
     as JSON, by number. `suppressed`: those of the addresses asked for that are on the suppression list, by field (see
-    `commit.suppressed_field`).
+    `commit.suppressed_field`). `restored`: of a creditor that was read back from an export, when that was (`at`, ladder
+    time) and since when nothing is known (`since`, real time).
     """
 
     held_by: Mapping[str, str]
     latest: Mapping[str, str]
     early: Mapping[str, list[str]]
     suppressed: frozenset[str] = frozenset()
+    restored: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +84,25 @@ class Claimed:
 
 
 class Cases:
-    """Reads and writes cases. One per process; the client's pool is shared by threads."""
+    """Reads and writes cases. One per process; the client's pool is shared by threads.
 
-    def __init__(self, client: Client) -> None:
+    `durable` says what a commit that must not be lost waits for.
+    """
+
+    def __init__(self, client: Client, durable: Durable | None = None) -> None:
         self.client = client
+        self.durable = durable or Durable()
+        self._told = False
         self._commit = Script(client, (_SCRIPTS / "commit.lua").read_text())
         self._claim = Script(client, (_SCRIPTS / "claim.lua").read_text())
 
     # ---- writing
 
     def commit(self, commit: Commit, *, durable: bool = False) -> None:
-        """Do it, once. With `durable`, return only when it is on disk (`WAITAOF` on the same connection).
+        """Do it, once. With `durable`, return only when it is on disk, as far as `self.durable` asks.
 
-        Raises `Conflict`, `Refused`, `NotDurable` (it happened, and may be lost), or redis errors; after a lost answer
-        the same commit may be given again.
+        Raises `Conflict`, `Refused`, `durable.NotDurable` (it happened, and may be lost), or redis errors; after a lost
+        answer the same commit may be given again.
         """
         answers = self._ask([commit], durable=durable)
         if isinstance(answers[0], redis.exceptions.NoScriptError):
@@ -112,7 +110,12 @@ class Cases:
             answers = self._ask([commit], durable=durable)
         _check(answers[0], commit)
         if durable:
-            _check_durable(answers[1])
+            self._demand_durable(answers[1:])
+
+    def _demand_durable(self, answers: Sequence[Any]) -> None:
+        if not self.durable.demand(answers) and not self._told:
+            self._told = True
+            tell("what WAITAOF needs", "when the store dies, what was sent last is forgotten and may go twice")
 
     def commit_each(self, commits: Sequence[Commit]) -> list[Conflict | Refused | redis.RedisError | None]:
         """Do them one by one, in one round trip; what became of each (None: done). Raises redis errors of them all."""
@@ -126,13 +129,13 @@ class Cases:
         ]
 
     def _ask(self, commits: Sequence[Commit], *, durable: bool = False) -> list[Any]:
-        """The script's answer to each, as it came; then that of `WAITAOF`. By digest, so that it is one round trip."""
+        """The script's answer to each, as it came; then what is on disk. By digest, so that it is one round trip."""
         with self.client.pipeline(transaction=False) as pipe:
             for commit in commits:
                 keys, arguments = commit.request()
                 pipe.execute_command("EVALSHA", self._commit.digest, len(keys), *keys, *arguments)
-            if durable:
-                pipe.waitaof(1, 0, DURABLE_WITHIN_MS)
+            for question in self.durable.questions() if durable else ():
+                pipe.execute_command(*question)
             return pipe.execute(raise_on_error=False)
 
     # ---- reading
@@ -141,12 +144,13 @@ class Cases:
         """The case, if there is one."""
         return _parse(self.client.execute_command("GET", Keys(creditor_of(case_id)).case(case_id), **_PACKED))
 
-    def load_many(self, creditor: str, case_ids: Iterable[str]) -> dict[str, Stored]:
-        """Several cases of one creditor, in one round trip; those that do not exist are left out."""
+    def load_many(self, creditor: str, case_ids: Iterable[str], below: str = "") -> dict[str, Stored]:
+        """Several cases of a creditor, in one round trip, but for those that do not exist. `below`: as in `Keys`."""
         names = sorted(set(case_ids))
         if not names:
             return {}
-        wanted = [Keys(creditor).case(name) for name in names]
+        keys = Keys(creditor, below)
+        wanted = [keys.case(name) for name in names]
         values: list[bytes | None] = self.client.execute_command("MGET", *wanted, **_PACKED)
         found = zip(names, map(_parse, values), strict=True)
         return {name: stored for name, stored in found if stored}
@@ -186,16 +190,19 @@ class Cases:
                 pipe.hmget(keys.groups, list(groups))
             if addresses:
                 pipe.hmget(keys.suppressed, list(addresses))
+            pipe.hgetall(keys.restored)
             for number in numbers:
                 pipe.lrange(keys.early(number), 0, -1)
             held_by, *found = pipe.execute()
         latest = found.pop(0) if groups else []
         listed = found.pop(0) if addresses else []
+        restored = found.pop(0)
         return Known(
             _paired(numbers, held_by),
             _paired(groups, latest),
             dict(zip(numbers, found, strict=True)),
             frozenset(_paired(addresses, listed)),
+            restored,
         )
 
     def latest_of_group(self, creditor: str, group: str) -> str | None:
@@ -259,16 +266,6 @@ def _refusal(answer: Any, commit: Commit) -> Conflict | Refused | None:
     for case, event in commit.happened:
         log_event(case, event)
     return None
-
-
-def _check_durable(answer: Any) -> None:
-    """A server that keeps no append-only file, or is older than WAITAOF, was chosen so: it is named, not refused."""
-    if isinstance(answer, redis.ResponseError):
-        _log.warning("store.not_durable", error=str(answer).partition(" ")[0])
-    elif isinstance(answer, Exception):
-        raise answer
-    elif answer[0] < 1:
-        raise NotDurable
 
 
 def _seen(

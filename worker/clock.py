@@ -36,6 +36,21 @@ class Clock(Protocol):
         ...
 
 
+class Every:
+    """Lets pass at most once in so long; a clock that was put back begins anew."""
+
+    def __init__(self, interval: timedelta) -> None:
+        self._interval = interval
+        self._last: datetime | None = None
+
+    def __call__(self, now: datetime) -> bool:
+        """Is it time again?"""
+        if self._last and timedelta() <= now - self._last < self._interval:
+            return False
+        self._last = now
+        return True
+
+
 class SystemClock:
     """Production: ladder time is real time."""
 

@@ -45,6 +45,11 @@ def encode_event(event: Event) -> str:
 
 def decode_event(data: str | bytes) -> Event:
     """The event in that JSON. Raises KeyError for an unknown kind, ValidationError for fields it does not have."""
-    fields = json.loads(data)
-    event: Event = _ADAPTERS[_KINDS[fields.pop("type")]].validate_python(fields)
+    return read_event(json.loads(data))
+
+
+def read_event(fields: dict[str, Any]) -> Event:
+    """The event of these fields, its kind under `type`. Raises as `decode_event`."""
+    kind = _KINDS[fields["type"]]
+    event: Event = _ADAPTERS[kind].validate_python({name: value for name, value in fields.items() if name != "type"})
     return event

@@ -76,6 +76,11 @@ function guards.quiet(guard)
     return true
 end
 
+-- ["server", replication id]: this is the server that whoever asks has looked at (see continuity.py).
+function guards.server(guard)
+    return string.find(redis.call("INFO", "replication"), "master_replid:" .. guard[2], 1, true) ~= nil
+end
+
 for _, guard in ipairs(plan.guards) do
     local holds, detail = guards[guard[1]](guard)
     if not holds then

@@ -44,10 +44,13 @@ class Stored:
 
 
 class Keys:
-    """The names of one creditor's keys, all in one hash slot."""
+    """The names of one creditor's keys, all in one hash slot.
 
-    def __init__(self, creditor: str) -> None:
-        self._root = f"relance:{{{creditor}}}"
+    `below`: where those are that are not in use yet, while a backup is read in.
+    """
+
+    def __init__(self, creditor: str, below: str = "") -> None:
+        self._root = f"relance:{{{creditor}}}{below}"
         self.agenda = f"{self._root}:agenda"
         self.in_flight = f"{self._root}:inflight"
         self.events = f"{self._root}:events"
@@ -60,9 +63,18 @@ class Keys:
         self.suppressed = f"{self._root}:suppressed"
         self.phones = f"{self._root}:phones"
         self.rate = f"{self._root}:rate"
+        self.feed = f"{self._root}:feed"
+        self.expected = f"{self._root}:expected"
+        self.silence = f"{self._root}:silence"
+        self.counters = f"{self._root}:counters"
         self.forwarder = f"{self._root}:forwarder"
-        self.counts = f"{self._root}:counts"
         self.calls = f"{self._root}:calls"
+        self.early_ones = f"{self._root}:early"
+        self.restored = f"{self._root}:restored"
+
+    def named(self, name: str) -> str:
+        """The key of that name."""
+        return f"{self._root}:{name}"
 
     def case(self, case_id: str) -> str:
         """The snapshot of a case."""
@@ -82,7 +94,7 @@ class Keys:
         return f"{self._root}:job:{job_id}"
 
     def early(self, invoice: str) -> str:
-        """Payments for an invoice not known yet."""
+        """Payments for an invoice not known yet; `early_ones` has all their numbers, and until when each is kept."""
         return f"{self._root}:early:{invoice}"
 
 
@@ -97,6 +109,7 @@ class Commit:
 
     creditor: str
     id: str = field(default_factory=lambda: token_hex(5))
+    below: str = ""
     _keys: list[str] = field(default_factory=list)
     _cases: list[dict[str, Any]] = field(default_factory=list)
     _guards: list[list[Any]] = field(default_factory=list)
@@ -110,7 +123,7 @@ class Commit:
     @property
     def keys(self) -> Keys:
         """The creditor's keys."""
-        return Keys(self.creditor)
+        return Keys(self.creditor, self.below)
 
     def _key(self, name: str) -> int:
         if name not in self._keys:
@@ -148,9 +161,17 @@ class Commit:
         """What must hold for any of it to happen; the guards are `commit.lua`'s."""
         self._guards.append([name, self._key(key), *arguments])
 
+    def guard_server(self, replid: str) -> None:
+        """None of it happens on another server than that one (see `continuity.py`)."""
+        self._guards.append(["server", replid])
+
     def op(self, command: str, key: str, *arguments: str | int) -> None:
         """A plain command that goes with it."""
         self._ops.append([command, self._key(key), *map(str, arguments)])
+
+    def count(self, what: str) -> None:
+        """One more of what `metrics.COUNTERS` names."""
+        self.op("HINCRBY", self.keys.counters, what, 1)
 
     def look_at(self, case_id: str, at: datetime) -> None:
         """The agenda says when the case is looked at again."""

@@ -2,7 +2,8 @@
 
 Two servers on sockets under one folder: one for the cases, which writes every commit to disk before it answers, one
 for dramatiq's broker, whose polls are writes and need no such care. They live outside of the caller's process group,
-so that a Ctrl-C does not reach them before the workers, and are stopped last, gently.
+so that a Ctrl-C does not reach them before the workers, and are stopped last, gently. Each holds a lock on its folder
+for as long as it lives, so that no second one ever writes there beside it.
 """
 
 import fcntl
@@ -57,12 +58,16 @@ def running(folder: Path) -> Urls | None:
 
 
 class Embedded:
-    """The two servers. Starting finds those that already run in the folder (after a `kill -9` of who started them)."""
+    """The two servers. Starting finds those that already run in the folder (after a `kill -9` of who started them).
 
-    def __init__(self, folder: Path) -> None:
+    `patience`: the seconds that a server may take to start, or to end.
+    """
+
+    def __init__(self, folder: Path, patience: float = 10.0) -> None:
         self.folder = folder.resolve()
+        self._patience = patience
         self._lock: IO[str] | None = None
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self) -> Urls:
         """Start what does not run; returns where they listen. Raises EmbeddedError."""
@@ -84,13 +89,24 @@ class Embedded:
         return urls
 
     def stop(self) -> None:
-        """Stop both, gently: what they hold is on disk when this returns."""
+        """Stop both, gently: what they hold is on disk when this returns.
+
+        Both are asked before either is waited for: whoever has no time left to wait may go, and they end by themselves.
+        """
         for name in _FSYNC:
-            _end(self.folder / name, _socket(self.folder, name))
-        for process in self._processes:
-            process.wait(10)
+            self._ask_to_end(name)
+        self._wait(lambda: not any(_answers(_socket(self.folder, name)) for name in _FSYNC))
+        self._wait(lambda: all(process.poll() is not None for process in self._processes.values()))
         if self._lock:
             self._lock.close()
+
+    def _ask_to_end(self, name: str) -> None:
+        """One of ours, whether it answers or not; one that was found, if it is there."""
+        process, pid = self._processes.get(name), _pid(self.folder / name)
+        if process:
+            process.terminate()
+        elif pid and _answers(_socket(self.folder, name)):
+            os.kill(pid, signal.SIGTERM)
 
     def __enter__(self) -> Urls:
         return self.start()
@@ -100,11 +116,9 @@ class Embedded:
 
     def _take_lock(self) -> None:
         self._lock = (self.folder / "lock").open("w")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        if not _taken(self._lock):
             self._lock.close()
-            raise EmbeddedError(f"another process runs the servers in {self.folder}") from None
+            raise EmbeddedError(f"another process runs the servers in {self.folder}")
 
     def _spawn(self, name: str) -> None:
         home, socket = self.folder / name, _socket(self.folder, name)
@@ -113,21 +127,33 @@ class Embedded:
                 f"{socket}: longer than a socket's path may be ({_SOCKET_PATH_LIMIT}); use a shorter folder"
             )
         home.mkdir(parents=True, exist_ok=True)
-        socket.unlink(missing_ok=True)
         config = {**_COMMON, "dir": str(home), "unixsocket": str(socket), "appendfsync": _FSYNC[name]}
         (home / "valkey.conf").write_text(_config_text(config))
-        with (home / "valkey.log").open("ab") as log:
+        with (home / "valkey.log").open("ab") as log, (home / "lock").open("w") as lock:
+            if not self._wait(lambda: _taken(lock)):  # one that does not answer may be about to end, or stand still
+                raise EmbeddedError(f"a server that does not answer still runs in {home}: let it end, or end it")
+            socket.unlink(missing_ok=True)
             process = subprocess.Popen(  # noqa: S603
                 [str(get_binary_path()), str(home / "valkey.conf")],
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                pass_fds=[lock.fileno()],  # the lock is the server's: held until it ends, however that comes
             )
-        self._processes.append(process)
+        self._processes[name] = process
         (home / "pid").write_text(str(process.pid))
-        _wait(lambda: process.poll() is not None or _answers(socket), 10)
+        self._wait(lambda: process.poll() is not None or _answers(socket))
         if process.poll() is not None or not _answers(socket):
             raise EmbeddedError(f"the embedded server for {name} did not start; see {home / 'valkey.log'}")
+
+    def _wait(self, condition: Callable[[], bool]) -> bool:
+        """Wait until it is so; False if it never was."""
+        deadline = time.monotonic() + self._patience
+        while not condition():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.02)
+        return True
 
 
 def _config_text(config: Mapping[str, str]) -> str:
@@ -145,12 +171,12 @@ def _pid(home: Path) -> int | None:
         return None
 
 
-def _end(home: Path, socket: Path) -> None:
-    """Ask the server in that folder to stop, and wait until it has."""
-    pid = _pid(home)
-    if pid and _answers(socket):
-        os.kill(pid, signal.SIGTERM)
-        _wait(lambda: not _answers(socket), 10)
+def _taken(lock: IO[str]) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _answers(socket: Path) -> bool:
@@ -161,9 +187,3 @@ def _answers(socket: Path) -> bool:
             return bool(client.ping())
     except redis.RedisError:
         return False
-
-
-def _wait(condition: Callable[[], bool], seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.02)

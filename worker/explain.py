@@ -10,7 +10,7 @@ from worker.app import App
 from worker.cases import Seen
 from worker.dunning.answers import AnswerKind
 from worker.dunning.decision import Ask, Decision, End, HandOver, HoldInvoices, Lapse, PlaceHold, Remind, Skip, Wait
-from worker.dunning.ladder import decide
+from worker.dunning.ladder import STALE, decide
 from worker.dunning.model import Case, Send, StepRun, attempt_id
 from worker.dunning.preflight import DEFECTS
 
@@ -176,6 +176,8 @@ def _wait_in_words(case: Case, wait: Wait) -> str:
             )
         case Wait(reason) if reason.startswith("held: "):
             return "held: " + "; ".join(_hold_in_words(case, name) for name in reason[6:].split(", "))
+        case Wait(reason) if reason == STALE:
+            return "nothing was heard of payments for too long: nothing is claimed until upstream tells of them"
         case Wait(reason) if reason.startswith("paused: "):
             return f"{reason} (nothing goes out until `relance resume`)"
         case Wait(reason):

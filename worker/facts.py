@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from worker.commit import Stored
+from worker.commit import Stored, millis
 from worker.dunning.contact import Calendar
 from worker.dunning.effects import hold_until
 from worker.dunning.events import (
@@ -22,7 +22,7 @@ from worker.dunning.events import (
 )
 from worker.dunning.fold import fold
 from worker.dunning.model import ZERO, Case, Hold, Invoice, Movement
-from worker.jobs import BadJob, CaseClosed, CaseHeld, CaseReleased
+from worker.jobs import BadJob, CaseClosed, CaseHeld, CaseReleased, PaymentsChecked
 from worker.jobs import PaymentFailed as FailedJob
 from worker.jobs import PaymentReceived as ReceivedJob
 from worker.look import withdraw_tasks
@@ -172,11 +172,18 @@ def _keep_for_later(taking: Taking, job: ReceivedJob | FailedJob, amount: Decima
     }
     commit.op("RPUSH", key, json.dumps(entry, ensure_ascii=False))
     commit.op("EXPIRE", key, int(EARLY.total_seconds()))
+    real = taking.app.clock.real()
+    commit.op("ZADD", commit.keys.early_ones, millis(real + EARLY), number)
+    commit.op("ZREMRANGEBYSCORE", commit.keys.early_ones, "-inf", millis(real))
     taking.notes.append("kept 30 days for an invoice that is not known yet")
 
 
 def _moved(taking: Taking, number: str, amount: Decimal, reference: str) -> Moved:
     return Moved(invoice=number, movement=Movement(amount=amount, as_of=taking.as_of, reference=reference))
+
+
+def check_payments(taking: Taking, job: PaymentsChecked) -> None:
+    """Nothing changes in any case; that the feed is alive is noted with every such job (see `feed.py`)."""
 
 
 # ---- holds and closures

@@ -48,6 +48,12 @@ def hand_in_reply(app: App, reply: Reply) -> None:
     app.broker.enqueue(_message(reply=name))
 
 
+def hand_in_again(app: App, names: Sequence[str]) -> None:
+    """Queue what is kept in the store under these names: what was heard of it before is not heard twice."""
+    for name in names:
+        app.broker.enqueue(_message(reply=name))
+
+
 def hand_in_mail(app: App, found: Reply | Receipt | None) -> None:
     """What was read of a mail; nothing is fine too. Raises redis errors. May be repeated."""
     if isinstance(found, Reply):

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import structlog
 
-from worker import facts
+from worker import facts, feed
 from worker.app import App
 from worker.cases import Conflict, Refused
 from worker.commit import Commit
@@ -55,6 +55,7 @@ _HANDLERS: dict[str, Handler] = {
     "reminder_due": remind,
     "payment_received": facts.receive_payment,
     "payment_failed": facts.fail_payment,
+    "payments_checked": facts.check_payments,
     "case_held": facts.hold,
     "case_released": facts.release,
     "case_closed": facts.close,
@@ -100,6 +101,7 @@ def _take_once(app: App, job: Job, enqueued_at: datetime) -> Taken | None:
     commit.guard("absent", mark)
     try:
         _HANDLERS[job.type](taking, job)
+        feed.note(taking, job)
         content = " ".join([_digest(job), *taking.cases])
         commit.op("SET", mark, content, "EX", int(REMEMBERED.total_seconds()))
         app.cases.commit(commit)

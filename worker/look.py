@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from worker.beside import keep_in_step
+from worker import silence
+from worker.beside import expect_nothing, keep_in_step
 from worker.cases import Seen
 from worker.commit import Commit
 from worker.dunning.contact import start_of_day
@@ -139,6 +140,7 @@ def write(seen: Seen, outlook: Outlook, strategy: Strategy, now: datetime, real:
     commit.change(seen.stored, [*outlook.events, *withdraw_tasks(commit, case, outlook.events, now)])
     keep_in_step(commit, case, outlook.events, now)
     if outlook.remind:
+        silence.expect_now(commit, case, now)
         _guard_gap(commit, seen.case, outlook.remind, strategy, now)
     if outlook.ask:
         commit.lease(case.id, real + RESERVE_LEASE)  # whoever asks writes down what was answered, or died
@@ -173,7 +175,9 @@ def failure(seen: Seen, at: datetime, place: str, *first: Event) -> Commit:
     case = commit.change(seen.stored, events)
     keep_in_step(commit, case, events, at)
     commit.unlease(case.id)
-    if not given_up:
+    if given_up:
+        expect_nothing(commit, case)
+    else:
         commit.look_at(case.id, at + FAILURE_PAUSE)
     return commit
 
@@ -187,7 +191,9 @@ def settle_agenda(commit: Commit, case: Case, wait: Wait | None, now: datetime) 
     commit.unlease(case.id)
     if wait is None:
         commit.look_at(case.id, now)
-    elif wait.until is not None:
+        return
+    silence.plan(commit, case, wait)
+    if wait.until is not None:
         commit.look_at(case.id, wait.until)
 
 

@@ -9,6 +9,7 @@ from typing import cast
 import structlog
 
 from channels.base import Accepted, Unavailable
+from worker import silence
 from worker.app import App
 from worker.cases import Conflict
 from worker.commit import Commit, Keys, Stored, moment
@@ -207,15 +208,29 @@ def resume(app: App, creditors: Sequence[str], scope: str, *, everywhere: bool) 
         app.client.hdel(_PAUSED_ALL, scope)
     else:
         app.client.sadd(_RESUMED, *(f"{creditor} {scope}" for creditor in creditors))
-    lifted = sum(int(app.client.hdel(Keys(creditor).paused, scope)) for creditor in creditors)
+    lifted = sum(_lift(app, creditor, scope) for creditor in creditors)
     if lifted:
         _log.warning("pause.ended", creditors=list(creditors), scope=scope)
     return lifted
 
 
+def _lift(app: App, creditor: str, scope: str) -> int:
+    """Lift that creditor's pause, if there is one. What nobody was to look at meanwhile is not late."""
+    key = Keys(creditor).paused
+    if scope in silence.STOPPED and app.client.hexists(key, scope):
+        silence.forgive(app.client, creditor, app.clock.now())
+    return int(app.client.hdel(key, scope))
+
+
 def remember_creditors(app: App) -> None:
     """Whose cases the store may hold, so that those of a creditor whose file is removed are not forgotten."""
     app.client.sadd(_CREDITORS, *app.config.creditors)
+
+
+def known_creditors(app: App) -> list[str]:
+    """Those whose cases the store may hold: the configured ones, then those whose file is gone."""
+    gone = cast("set[str]", app.client.smembers(_CREDITORS)).difference(app.config.creditors)
+    return [*app.config.creditors, *sorted(gone)]
 
 
 def orphaned(app: App) -> dict[str, int]:

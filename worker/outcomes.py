@@ -172,5 +172,5 @@ def _backoff(app: App, known: _Known, outcome: Unavailable) -> timedelta:
     if send.tries % len(providers):
         return timedelta()
     waits = app.config.strategies[case.strategy].backoff
-    wait = waits[min(send.tries // len(providers), len(waits)) - 1]
+    wait = waits[max(0, min(send.tries // len(providers), len(waits)) - 1)]
     return max(wait, outcome.retry_after or timedelta())

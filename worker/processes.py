@@ -1,13 +1,13 @@
 """Processes: a dramatiq worker, and the parent that starts children and starts them again when they die."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from threading import Event, Thread
-from types import FrameType
 
 import structlog
 from dramatiq import Worker
@@ -19,8 +19,14 @@ from worker.operations import remember_creditors
 from worker.queues import FACTS, INBOUND, REMINDERS
 from worker.store import until_it_answers
 
-#: A worker that was told to stop finishes what it has begun within this long, in seconds.
+#: A process that was told to stop has ended within this long, whatever hangs, in seconds.
 STOP_WITHIN = 28.0
+#: What of that a worker keeps for handing back what it has not begun; the calls under way have the rest.
+HANDING_BACK = 3.0
+#: A parent waits so much longer for its children before it kills them.
+PARENT_WAITS = 1.0
+#: A parent that is told a second time has killed its children, and has ended, within this long.
+AT_ONCE = 2.0
 #: A child that dies is started again after this long; twice as long each time, up to the second figure.
 RESTART_PAUSE, RESTART_PAUSE_MOST = 0.5, 10.0
 #: A child that has lived so long may die anew without having waited for it.
@@ -31,16 +37,43 @@ _PARENT, _PARENT_CHECK = "RELANCE_PARENT", 0.5
 _log = structlog.get_logger("relance.processes")
 
 
-def stop_on_signals(stop: Event) -> None:
-    """SIGTERM and SIGINT ask to stop; the second one ends the process: what was begun is in the store."""
+class Stop(Event):
+    """Set when a process that has children is asked to stop; `at_once` when it is asked a second time."""
 
-    def handle(_: int, __: FrameType | None) -> None:
-        if stop.is_set():
-            os._exit(1)
-        stop.set()
+    def __init__(self) -> None:
+        super().__init__()
+        self.at_once = Event()
 
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
+
+def stop_on_signals(stop: Event, within: float = STOP_WITHIN) -> None:
+    """SIGTERM and SIGINT ask to stop; the process then ends by itself, or is ended when so many seconds are over.
+
+    The second one ends it now: what was begun is in the store. Who has children (`Stop`) is given a moment to end
+    them first. All this is done on a thread of its own, by whatever the others are held up.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)  # the number alone, written to the pipe, is what counts
+    Thread(target=_heed, args=(reader, stop, within), daemon=True).start()
+
+
+def _heed(signals: int, stop: Event, within: float) -> None:
+    os.read(signals, 1)
+    _log.info("process.stopping")
+    stop.set()
+    asked_again = _asked(signals, within)
+    if asked_again and isinstance(stop, Stop):
+        stop.at_once.set()
+        _asked(signals, AT_ONCE)
+    _log.warning("process.cut_off", asked_again=asked_again)
+    os._exit(1)
+
+
+def _asked(signals: int, within: float) -> bool:
+    """Does another signal come within so many seconds?"""
+    return bool(select.select([signals], [], [], within)[0] and os.read(signals, 1))
 
 
 def supervised(environ: Mapping[str, str]) -> dict[str, str]:
@@ -61,15 +94,24 @@ def _outlive(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def run_worker(app: App, broker: SafeBroker, queues: Sequence[str], threads: int, stop: Event) -> None:
-    """Work on these queues until `stop` is set, then finish or hand back what was fetched."""
+def run_worker(
+    app: App, broker: SafeBroker, queues: Sequence[str], threads: int, stop: Event, within: float = STOP_WITHIN
+) -> None:
+    """Work on these queues until `stop` is set, then finish or hand back what was fetched, within so many seconds.
+
+    A call that takes longer than that is cut off by the end of the process: its attempt stays `sending`, and its
+    message comes back to another worker, which leaves it alone.
+    """
     until_it_answers(lambda: remember_creditors(app))
     declare(app, broker)
     worker = Worker(broker, queues=set(queues), worker_threads=threads, worker_timeout=100)
     worker.start()
     _log.info("worker.started", queues=sorted(queues), threads=threads, config=app.config.digest)
     stop.wait()
-    worker.stop(timeout=int(STOP_WITHIN * 1000))
+    worker.stop(timeout=int(max(0.0, within - HANDING_BACK) * 1000))
+    unfinished = sum(len(messages) for messages in broker.in_hand.values())
+    if unfinished:
+        _log.warning("worker.cut_off", queues=sorted(queues), messages=unfinished)
     broker.close()
     _log.info("worker.stopped", queues=sorted(queues))
 
@@ -89,28 +131,31 @@ class Supervisor:
         self._started: dict[str, float] = {}
         self._pauses: dict[str, float] = {}
 
-    def run(self, stop: Event) -> None:
+    def run(self, stop: Stop) -> None:
         """Start all, watch them until `stop` is set, then stop them all and wait."""
         for name in self._commands:
             self._start(name)
         while not stop.wait(0.2):
             for name in self._commands:
                 self._revive(name)
-        self.stop()
+        self.stop(stop.at_once)
 
-    def stop(self) -> None:
-        """Ask every child to stop and wait; kill what does not."""
+    def stop(self, at_once: Event) -> None:
+        """Ask every child to stop and wait; kill what does not in time, or what is left when it is to be `at_once`."""
         for child in self._children.values():
             if child.poll() is None:
                 child.terminate()
-        deadline = time.monotonic() + STOP_WITHIN + 2
-        for name, child in self._children.items():
-            try:
-                child.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                _log.error("child.killed", child=name)
-                child.kill()
-                child.wait()
+        deadline = time.monotonic() + STOP_WITHIN + PARENT_WAITS
+        while self._living() and time.monotonic() < deadline and not at_once.wait(0.05):
+            pass
+        for name, child in self._living().items():
+            _log.error("child.killed", child=name)
+            child.kill()
+        for child in self._children.values():
+            child.wait()
+
+    def _living(self) -> "dict[str, subprocess.Popen[bytes]]":
+        return {name: child for name, child in self._children.items() if child.poll() is None}
 
     def _start(self, name: str) -> None:
         self._children[name] = subprocess.Popen(  # noqa: S603

@@ -15,6 +15,7 @@ from worker.dunning.contact import forward
 from worker.dunning.events import (
     AddressSuppressed,
     CaseOpened,
+    CaseRestored,
     DebtorChanged,
     Event,
     HoldPlaced,
@@ -24,6 +25,7 @@ from worker.dunning.events import (
     PaymentReceived,
 )
 from worker.dunning.fold import fold
+from worker.dunning.forgotten import issued_by
 from worker.dunning.model import ZERO, Debtor, Invoice, Movement, StepRun, address_of
 from worker.dunning.strategy import Strategy
 from worker.dunning.view import run_key
@@ -108,6 +110,7 @@ class _Group:
     ) -> None:
         self.taking, self.job, self.strategy, self.group = taking, job, strategy, group
         self.holders, self.early, self.suppressed = found.holders, found.early, found.suppressed
+        self.restored = found.restored
         self.debtor = debtor
         self.currency = job.invoices[0].currency
         self.key = group_of(self.debtor.id, self.currency, group)
@@ -183,7 +186,17 @@ class _Group:
             invoices=tuple(invoices),
             as_of=self.taking.as_of,
         )
-        return [self._with_history(opened), *self._lasting_holds(), *self._suppressed({})]
+        return [self._with_history(opened), *self._forgotten(opened), *self._lasting_holds(), *self._suppressed({})]
+
+    def _forgotten(self, opened: CaseOpened) -> list[Event]:
+        """The creditor was restored, and this very case may have been open in the time that is not known."""
+        if not self.restored:
+            return []
+        at = datetime.fromisoformat(self.restored["at"])
+        if not any(issued_by(invoice, at) for invoice in opened.invoices):
+            return []
+        since, attempts = datetime.fromisoformat(self.restored["since"]), int(self.restored["attempts"])
+        return [CaseRestored(at=at, since=since, attempts=attempts)]
 
     def _suppressed(self, known: Mapping[str, str]) -> list[Event]:
         """Which of the debtor's addresses are on the suppression list, besides those the case knows of."""
@@ -230,6 +243,7 @@ class _Group:
             commit.guard("length", keys.early(invoice.number), len(entries))
             if entries:
                 commit.op("DEL", keys.early(invoice.number))
+                commit.op("ZREM", keys.early_ones, invoice.number)
             events += [e for entry in entries if (e := self._early(invoice, json.loads(entry)))]
         return events
 

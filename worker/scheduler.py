@@ -24,10 +24,12 @@ from worker.dunning.decision import HandOver
 from worker.dunning.events import TaskOpened
 from worker.dunning.ladder import FULL_RECHECK
 from worker.dunning.model import attempt_id
+from worker.feed import Feeds
 from worker.logs import place_of
 from worker.look import HANDOVER, Outlook, failure, follow, write
 from worker.messages import wording_of
 from worker.queues import FACTS, INBOUND, REMINDERS, Queues, ask_message, send_message
+from worker.silence import Listener
 from worker.store import away
 
 #: How long a scheduler may take over what it claimed, in real time.
@@ -40,6 +42,8 @@ BATCH, ROOM = 100, 400
 IDLE = 0.1
 #: A rehearsal that skips idle stretches does so after this long without anything to do, in seconds.
 QUIET = 0.25
+#: How often it is asked which server the store is on, in seconds.
+LOOK_WHO_SERVES = 5.0
 #: How often a look is repeated when others write to the same case.
 TRIES = 8
 
@@ -64,7 +68,9 @@ class Scheduler:
         self.queues = queues
         self.skip_idle = skip_idle
         self.stop = Flag()
+        self._feeds, self._listener = Feeds(app), Listener(app)
         self._quiet_since = time.monotonic()
+        self._looked_at = 0.0
         self._full: frozenset[str] = frozenset()
         self._measured = False
         self._put_off_until = self.app.clock.now()
@@ -75,6 +81,7 @@ class Scheduler:
         wait = IDLE
         while not self.stop.wait(wait):
             try:
+                self._look_who_serves()
                 wait = 0.0 if self.tick() else IDLE
             except redis.RedisError as error:
                 if not away(error):
@@ -83,12 +90,22 @@ class Scheduler:
                 wait = 1.0
         _log.info("scheduler.stopped")
 
+    def _look_who_serves(self) -> None:
+        """Every few seconds, also while nothing is sent: a doubt reaches back to the last time that somebody looked."""
+        if time.monotonic() - self._looked_at > LOOK_WHO_SERVES:
+            self.app.continuity.renew()
+            self._looked_at = time.monotonic()
+
     def tick(self) -> int:
-        """One beat over all creditors; returns how many cases were looked at."""
+        """One beat over all creditors, or those before it is told to stop; returns how many cases were looked at."""
         now = self.app.clock.now()
         looked = 0
         self._measured = False
+        self._feeds.watch()
+        self._listener.listen()
         for creditor in self.app.config.creditors:
+            if self.stop.is_set():
+                break
             looked += self._serve(creditor, now)
         if looked:
             self._quiet_since = time.monotonic()

@@ -4,10 +4,11 @@ An attempt is asked for when its outcome was lost (`settling.py`), and every try
 the store may have forgotten one (`sending.py`).
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import cast
 
-from channels.base import ConfigurationError, Finder, Found, Sought
+from channels.base import ChannelError, ConfigurationError, Finder, Found, Sought
 from worker.app import App
 from worker.commit import Keys
 from worker.dunning.events import AttemptBegun
@@ -36,14 +37,50 @@ def look_for(app: App, case: Case, run: StepRun, send: Send) -> Look:
     return Look(finder.find(sought), finder.proves, bound)
 
 
-def any_try(app: App, case: Case, run: StepRun, send: Send) -> Found | None:
-    """Ask the provider named in `send` whether that message went since `send.begun` by a try that the history lacks.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What came of asking several: whose list has the message, and whether its absence from all proves anything."""
 
-    Raises as `look_for`.
+    provider: str = ""
+    found: Found | None = None
+    proves: bool = True
+
+
+def any_try(app: App, case: Case, run: StepRun, send: Send, providers: Iterable[str]) -> Asked:
+    """Ask these providers whether that message went since `send.begun` by a try that the history lacks.
+
+    Any of them may have been called: where one cannot be asked and no other has it, raises as `look_for`.
     """
-    finder, bound = _finder(app, send.provider)
-    sought = _sought(app, case, run, send, bound)
-    return finder.find(replace(sought, known=sought.known | _in_history(app, case), any_try=True))
+    known, proves, fault = _in_history(app, case), True, None
+    for name in providers:
+        try:
+            finder, bound = _finder(app, name)
+            sought = _sought(app, case, run, send, bound)
+            found = finder.find(replace(sought, known=sought.known | known, any_try=True))
+        except (CannotTell, ChannelError) as error:
+            fault = error
+            continue
+        if found:
+            return Asked(name, found)
+        proves = proves and finder.proves
+    if fault:
+        raise fault
+    return Asked(proves=proves)
+
+
+def who_can_tell(app: App, creditor: str, channel: str) -> str:
+    """Who is asked whether a message went that the store may have forgotten, in words."""
+    names = app.providers.route(creditor, channel).providers
+    return "; ".join(_can_tell(app, name) for name in names)
+
+
+def _can_tell(app: App, name: str) -> str:
+    try:
+        _finder(app, name)
+    except CannotTell as reason:
+        why = {"no_list": "has no list", "not_configured": "cannot work here"}[str(reason)]
+        return f"{name} {why}, so a person is asked (relance attempts uncertain list)"
+    return f"{name} is asked"
 
 
 def _sought(app: App, case: Case, run: StepRun, send: Send, bound: float) -> Sought:

@@ -16,55 +16,26 @@ from channels.base import Accepted, Channel, ChannelError, ConfigurationError, U
 from channels.settings import MESSAGING_SERVICE
 from worker.app import App
 from worker.beside import keep_in_step
-from worker.cases import Conflict, NotDurable, Refused, Seen
+from worker.cases import Conflict, Refused, Seen
 from worker.commit import Commit, Stored, millis, suppressed_field
-from worker.dunning.events import (
-    AddressSuppressed,
-    AttemptBegun,
-    AttemptFound,
-    AttemptReleased,
-    AttemptUncertain,
-    Event,
-)
-from worker.dunning.ladder import may_send
-from worker.dunning.model import Send, StepRun, address_of, attempt_id, parse_attempt_id
+from worker.doubted import went_before
+from worker.dunning.events import AddressSuppressed, AttemptBegun, AttemptReleased
+from worker.dunning.ladder import may_send, pauses
+from worker.dunning.model import address_of, parse_attempt_id
+from worker.durable import NotDurable
 from worker.logs import place_of
-from worker.look import failure, settle_agenda
+from worker.look import failure
 from worker.messages import NothingToSay, Prepared, can_be_answered, prepare
 from worker.outcomes import Outcome, record
-from worker.seeking import CannotTell, any_try
 from worker.still_due import may_go
 from worker.store import away, until_it_answers
+from worker.trying import CHANGED, REPLACED, Try, release, store
 
 #: The call starts within this long of `begin`, in seconds, or does not start.
 START_WITHIN = 2.0
 #: How often it starts over when the facts move under it.
 TRIES = 8
-#: Why a reservation is given back, where it would be of no use to make it again at once: a configuration is being
-#: rolled out; a provider's list cannot be read.
-CHANGED, UNREAD = "configuration changed", "nobody can tell yet whether it went before"
-PAUSING, RELEASE_PAUSE = (CHANGED, UNREAD), timedelta(minutes=1)
-
 _log = structlog.get_logger("relance.sending")
-
-
-@dataclass(frozen=True, slots=True)
-class Try:
-    """One try at one message: the case as just read, the reservation, the ladder time it happens at, and by whom.
-
-    The provider is chosen here, not when the attempt is reserved: who sends has the credentials, a scheduler need not.
-    """
-
-    seen: Seen
-    run: StepRun
-    send: Send
-    now: datetime
-    provider: str = ""
-
-    @property
-    def attempt(self) -> str:
-        """Our id of it."""
-        return attempt_id(self.seen.case, self.send.attempt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +72,20 @@ def deliver(app: App, attempt: str, at: datetime | None) -> None:
         try:
             if not may_go(app, trying.seen, trying.send.attempt, trying.now):
                 return
-            if _went_before(app, trying, prepared):
+            if went_before(app, trying, prepared.message.sender):
                 return
             begun = begin(app, trying, prepared, channel)
         except Refused as refusal:
             if refusal.guard == "is":  # nobody had told this case
                 _learn_of_suppression(app, trying)
                 return
-            continue  # somebody pressed the stop button: look again with fresh eyes
+            if refusal.guard == "server":
+                app.continuity.renew()
+            continue  # that, or somebody pressed the stop button: look again with fresh eyes
         except Conflict:
             continue  # the facts moved
         except NotDurable:
-            record(app, attempt, Unavailable("down", "not_durable", "the store's disk is slow"), trying.now)
+            record(app, attempt, Unavailable("down", "not_durable", "a disk of the store's is slow"), trying.now)
             return
         outcome = call(channel, prepared, trying, begun.at)
         record(app, attempt, outcome, trying.now, seen=begun.seen)
@@ -138,6 +111,8 @@ def _read(app: App, attempt: str, now: datetime) -> Try | None:
 def render(app: App, trying: Try) -> Prepared:
     """The message as it reads now, if it may leave at all. Raises NotNow, and what rendering raises."""
     case, send = trying.seen.case, trying.send
+    if app.continuity.pause_left():
+        raise NotNow(REPLACED)
     if send.config != app.config.digest:  # before anything is read in it
         raise NotNow(CHANGED)
     strategy = app.config.strategies[case.strategy]
@@ -158,8 +133,8 @@ def _provider(app: App, trying: Try) -> str:
 def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> Begun:
     """The last look and `sending`, in one script, on disk.
 
-    Raises Conflict when the facts moved since the message was rendered, Refused when something is paused, NotDurable
-    when it may not be on disk.
+    Raises Conflict when the facts moved since the message was rendered, Refused when something is paused or the store's
+    server is not the one we knew, NotDurable when it may not be on disk.
     """
     case, real = trying.seen.case, app.clock.real()
     event = AttemptBegun(
@@ -178,8 +153,10 @@ def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> Begun:
     commit = Commit(case.creditor)
     after = commit.change(trying.seen.stored, [event])
     keep_in_step(commit, after, [event], trying.now)
-    scopes = ("all", "creditor", f"strategy:{case.strategy}", f"channel:{trying.send.channel}")
-    commit.guard("free", commit.keys.paused, *scopes)
+    strategy = app.config.strategies[case.strategy]
+    step = None if trying.run.errand else strategy.step(trying.run.step)
+    commit.guard_server(app.continuity.server())
+    commit.guard("free", commit.keys.paused, *sorted(pauses(strategy, step, trying.send.channel)))
     address = address_of(case.debtor, trying.send.channel)
     if address:
         commit.guard("is", commit.keys.suppressed, suppressed_field(trying.send.channel, address), "")
@@ -223,55 +200,10 @@ def call(channel: Channel, prepared: Prepared, trying: Try, begun: float) -> Out
     return outcome
 
 
-def _went_before(app: App, trying: Try, prepared: Prepared) -> bool:
-    """Where the store may have forgotten a try, its provider is asked first. True: this one is dealt with.
-
-    One whose provider cannot be asked is in doubt until a person says; what they said is not asked again.
-    """
-    case, run, send = trying.seen.case, trying.run, trying.send
-    since = case.forgotten_since
-    if since is None or send.given_up:
-        return False
-    try:
-        sent_then = replace(send, provider=trying.provider, sender=prepared.message.sender, begun=since)
-        found = any_try(app, case, run, sent_then)
-    except CannotTell:
-        _store(app, trying, AttemptUncertain(at=trying.now, attempt=send.attempt, code="restored"))
-        return True
-    except ChannelError as error:
-        _log.warning("list.unread", attempt=trying.attempt, provider=trying.provider, code=error.code)
-        release(app, trying, UNREAD)
-        return True
-    if found:
-        event = AttemptFound(
-            at=trying.now, attempt=send.attempt, provider=trying.provider, provider_id=found.provider_id
-        )
-        _store(app, trying, event)
-    return found is not None
-
-
-def release(app: App, trying: Try, why: str) -> None:
-    """Give the reservation back: nobody has called. The case is looked at again."""
-    released = AttemptReleased(at=trying.now, attempt=trying.send.attempt, why=why)
-    _store(app, trying, released, pause=RELEASE_PAUSE if why in PAUSING else timedelta())
-
-
-def _store(app: App, trying: Try, *events: Event, pause: timedelta = timedelta()) -> None:
-    """Write down what became of a reservation that nobody calls for; the case is looked at again after the pause."""
-    commit = Commit(trying.seen.case.creditor)
-    after = commit.change(trying.seen.stored, events)
-    keep_in_step(commit, after, events, trying.now)
-    settle_agenda(commit, after, None, trying.now + pause)
-    try:
-        app.cases.commit(commit)
-    except Conflict:
-        return  # whoever wrote first has made the case be looked at, or its lease runs out
-
-
 def _learn_of_suppression(app: App, trying: Try) -> None:
     """The address is on the suppression list: give the reservation back, and let the case know."""
     now = trying.now
-    _store(
+    store(
         app,
         trying,
         AttemptReleased(at=now, attempt=trying.send.attempt, why="the address is suppressed"),

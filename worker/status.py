@@ -11,6 +11,7 @@ from worker.operations import orphaned, paused, tasks, uncertain_attempts
 from worker.providers import Providers, Route
 from worker.queues import FACTS, INBOUND, REMINDERS
 from worker.rejected import RejectedJobs
+from worker.silence import Silence, silences
 from worker.stream import Behind, behind
 
 
@@ -18,6 +19,7 @@ from worker.stream import Behind, behind
 class Status:
     """`lag`: how long the earliest agenda entry is overdue; `next_look`: when it is, if it is not.
 
+    `silent`: whose messages did not go out although they were to, an hour ago or longer.
     `webhooks`: how far each is behind. `orphaned`: how many open cases there are of creditors whose file is gone.
     """
 
@@ -32,6 +34,7 @@ class Status:
     rejected: int
     tasks: int
     paused: dict[str, list[str]]
+    silent: dict[str, Silence]
     orphaned: dict[str, int]
     webhooks: dict[str, Behind | None]
     routes: tuple[str, ...]
@@ -53,6 +56,7 @@ def status(app: App) -> Status:
         rejected=RejectedJobs(app.client).count(),
         tasks=len(tasks(app, app.config.creditors)),
         paused=paused(app),
+        silent=silences(app),
         orphaned=orphaned(app),
         webhooks=_webhooks(app),
         routes=tuple(routes(app.config, app.providers)),

@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from threading import Event
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -10,17 +11,18 @@ import redis
 import structlog
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError
+from redis.exceptions import NoScriptError, ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from channels.base import ConfigurationError
+from worker import sentinel
 
 #: The store is away, slow, loading, read-only, full, or has just restarted: wait and try again, nothing is lost.
 AWAY = (
     RedisConnectionError,
     RedisTimeoutError,
-    redis.exceptions.ReadOnlyError,
+    ReadOnlyError,
     redis.exceptions.OutOfMemoryError,
     redis.exceptions.NoPermissionError,
     redis.exceptions.ClusterDownError,
@@ -28,6 +30,7 @@ AWAY = (
     redis.exceptions.TryAgainError,
     NoScriptError,
 )
+_WATCHED = "redis+sentinel://user:password@host:26379,host:26379/mymaster?db=0"
 #: The same, said by servers in words that redis-py has no class for.
 _REFUSALS = ("NOREPLICAS", "MISCONF", "BUSY", "UNKILLABLE")
 #: What redis-py puts before those words, and the whole command before that, where it was one of a pipeline.
@@ -45,6 +48,9 @@ def check_url(url: str, source: str) -> None:
 
     A password with a bare `/`, `#` or `@` cuts a URL into odd pieces, and redis-py's own words would print them.
     """
+    if sentinel.is_watched(url):
+        _check_watched(url, source)
+        return
     try:
         parts = urlsplit(url)
         database = dict(parse_qsl(parts.query)).get("db") or ("" if parts.scheme == "unix" else parts.path[1:])
@@ -56,13 +62,24 @@ def check_url(url: str, source: str) -> None:
         valid = False
     if not valid:
         raise ConfigurationError(
-            f"{source}: expected redis://user:password@host:port/0, rediss://... or unix:///path?db=0, "
-            "with what is special in a password percent-encoded"
+            f"{source}: expected redis://user:password@host:port/0, rediss://..., unix:///path?db=0 "
+            f"or {_WATCHED}, with what is special in a password percent-encoded"
         )
+
+
+def _check_watched(url: str, source: str) -> None:
+    try:
+        sentinel.parse(url)
+    except ValueError:
+        raise ConfigurationError(
+            f"{source}: expected {_WATCHED}, with what is special in a password percent-encoded"
+        ) from None
 
 
 def next_database(url: str) -> str:
     """The same server, one database further. `url` is one that `check_url` lets pass."""
+    if sentinel.is_watched(url):
+        return sentinel.next_database(url)
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     if parts.scheme != "unix" and "db" not in query:  # where the query names one, redis-py heeds it
@@ -73,16 +90,50 @@ def next_database(url: str) -> str:
 
 def connect(url: str, *, text: bool = True) -> redis.Redis:
     """A client with bounded waits. Commits carry an id, so asking again after a lost answer does no harm."""
-    retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=3)
-    return redis.Redis.from_url(
-        url,
-        decode_responses=text,
-        socket_timeout=5,
-        socket_connect_timeout=2,
-        retry=retry,
-        retry_on_error=[RedisConnectionError, RedisTimeoutError],
-        health_check_interval=30,
-    )
+    bounds: dict[str, Any] = {
+        "decode_responses": text,
+        "socket_timeout": 5,
+        "socket_connect_timeout": 2,
+        "retry": Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=3),
+        "retry_on_error": [RedisConnectionError, RedisTimeoutError],
+        "health_check_interval": 30,
+    }
+    if sentinel.is_watched(url):
+        return sentinel.client(url, **bounds)
+    client = redis.Redis.from_url(url, **bounds)
+    pool = client.connection_pool
+    pool.connection_class = _LEAVING[pool.connection_class]
+    return client
+
+
+class _Leaving:
+    """A connection that is dropped when its server turns out to be a replica: the name may lead elsewhere by now."""
+
+    def read_response(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().read_response(*arguments, **options)  # type: ignore[misc]  # its sibling's
+        except ReadOnlyError:
+            self.disconnect()  # type: ignore[attr-defined]  # its sibling's
+            raise
+
+
+class _Plain(_Leaving, redis.Connection):
+    pass
+
+
+class _Tls(_Leaving, redis.SSLConnection):
+    pass
+
+
+class _Local(_Leaving, redis.UnixDomainSocketConnection):
+    pass
+
+
+_LEAVING: dict[type, Any] = {
+    redis.Connection: _Plain,
+    redis.SSLConnection: _Tls,
+    redis.UnixDomainSocketConnection: _Local,
+}
 
 
 class Script:
@@ -110,10 +161,11 @@ T = TypeVar("T")
 _log = structlog.get_logger("relance.store")
 
 
-def until_it_answers(work: Callable[[], T], *, patient: bool = False) -> T:
+def until_it_answers(work: Callable[[], T], *, patient: bool = False, stop: Event | None = None) -> T:
     """Do it; while the store is away (`patient`: or says anything but yes), wait and do all of it again.
 
-    A process that is told to stop meanwhile leaves the queue's message unacknowledged, and it comes back.
+    A process that is told to stop meanwhile leaves the queue's message unacknowledged, and it comes back. One that has
+    begun nothing yet gives its `stop`, and ends when that is set.
     """
     pause = 0.05
     while True:
@@ -123,5 +175,8 @@ def until_it_answers(work: Callable[[], T], *, patient: bool = False) -> T:
             if not (patient or away(error)):
                 raise
             _log.warning("store.away", error=type(error).__name__)
-            time.sleep(pause)
+            if stop is None:
+                time.sleep(pause)
+            elif stop.wait(pause):
+                raise SystemExit(0) from None
             pause = min(2.0, pause * 2)

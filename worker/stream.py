@@ -55,9 +55,13 @@ def entry_of(name: str, fields: dict[str, str]) -> Entry | None:
 
 def since(client: redis.Redis, creditor: str, moment: datetime) -> Iterator[Entry]:
     """What the stream still has of that moment and later, oldest first."""
-    start = f"{int(moment.timestamp() * 1000)}"
+    return between(client, creditor, f"{int(moment.timestamp() * 1000)}")
+
+
+def between(client: redis.Redis, creditor: str, start: str, end: str = "+") -> Iterator[Entry]:
+    """What the stream still has of those ids, oldest first; one behind an opening parenthesis is not meant itself."""
     while True:
-        found = cast("list[tuple[str, dict[str, str]]]", client.xrange(Keys(creditor).events, start, "+", count=_BATCH))
+        found = cast("list[tuple[str, dict[str, str]]]", client.xrange(Keys(creditor).events, start, end, count=_BATCH))
         yield from (entry for name, fields in found if (entry := entry_of(name, fields)))
         if len(found) < _BATCH:
             return

@@ -16,12 +16,14 @@ from worker.jobs import BadJob
 @dataclass(frozen=True, slots=True)
 class Found:
     """The cases that last held each invoice, by number; the latest of each group; payments that came before their
-    invoice, as JSON, by number; which of the debtor's addresses are suppressed, by field."""
+    invoice, as JSON, by number; which of the debtor's addresses are suppressed, by field; whether the creditor was read
+    back from an export (see `cases.Known`)."""
 
     holders: Mapping[str, Stored]
     latest: Mapping[str, Stored]
     early: Mapping[str, list[str]]
     suppressed: frozenset[str] = frozenset()
+    restored: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -71,6 +73,7 @@ class Taking:
             latest={group: cases[case_id] for group, case_id in known.latest.items() if case_id in cases},
             early=known.early,
             suppressed=known.suppressed,
+            restored=known.restored,
         )
 
 

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from threading import Event
 
 from worker import forward
 from worker.app import VAR, App, Rehearsal
 from worker.config.environment import environment
 from worker.embedded import Embedded
-from worker.processes import Supervisor, worker_groups
+from worker.opening import opened
+from worker.processes import Stop, Supervisor, worker_groups
+from worker.store import until_it_answers
 
 #: Threads of a worker process.
 THREADS = 8
@@ -17,7 +18,7 @@ THREADS = 8
 
 def run_all(
     environ: Mapping[str, str],
-    stop: Event,
+    stop: Stop,
     *,
     at: datetime | None,
     speed: float | None,
@@ -29,14 +30,14 @@ def run_all(
     The servers are started first and stopped last, gently.
     """
     with _servers(environ) as variables:
-        app = App(variables, Rehearsal(at, speed))
+        app = opened(lambda: App(variables, Rehearsal(at, speed)), stop)
         app.refuse_real_providers()  # here too: a child that refuses would only be started again
         for key in ("still_due", "webhook"):
             app.upstream.demand(key)
         commands: dict[str, tuple[str, ...]] = {"scheduler": ("scheduler", *(["--skip-idle"] if skip_idle else []))}
         commands |= {**_workers(app, THREADS, processes), "web": ("web",)}
         if any(creditor.webhook for creditor in app.config.creditors.values()):
-            forward.prepare(app)  # before anything can happen that it would miss
+            until_it_answers(lambda: forward.prepare(app), stop=stop)  # before anything can happen that it would miss
             commands["forward"] = ("forward",)
         app.close()
         Supervisor(commands, variables).run(stop)
@@ -52,7 +53,7 @@ def _servers(environ: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
         yield {**environ, "REDIS_URL": urls.redis_url, "BROKER_URL": urls.broker_url}
 
 
-def run_workers(app: App, stop: Event, *, threads: int, processes: int) -> None:
+def run_workers(app: App, stop: Stop, *, threads: int, processes: int) -> None:
     """So many children per group of queues. Raises ConfigurationError for real providers on a rehearsal's store."""
     app.refuse_real_providers()
     app.upstream.demand("still_due")

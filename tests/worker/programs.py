@@ -66,14 +66,15 @@ def living(folder: Path) -> dict[int, str]:
 
 
 class Program:
-    """A command that runs until it is stopped, and its log."""
+    """A command that runs until it is stopped, and its log. Or, with `code`, that much Python."""
 
-    def __init__(self, folder: Path, *arguments: str, **environ: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, code: str = "", **environ: str) -> None:
         self.folder = folder
         self._log = folder / f"{arguments[0]}-{time.monotonic_ns()}.log"
+        what = ["-c", code] if code else ["-m", "worker.main"]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "worker.main", *arguments],
+                [sys.executable, *what, *arguments],
                 env=supervised(environment(**environ)),
                 cwd=folder,
                 stdout=log,
@@ -105,11 +106,21 @@ class Program:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(40)
 
+    def stop_twice(self) -> int:
+        """SIGTERM, and once it was heard a second one, as an impatient operator does; its exit code.
+
+        It is given a third of what it has after the first.
+        """
+        self.process.send_signal(signal.SIGTERM)
+        until(lambda: self.lines("process.stopping"))
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(10)
+
 
 @contextmanager
-def program(folder: Path, *arguments: str, **environ: str) -> Iterator[Program]:
+def program(folder: Path, *arguments: str, code: str = "", **environ: str) -> Iterator[Program]:
     """A command that runs as long as this lasts; whatever of it is left is killed."""
-    started = Program(folder, *arguments, **environ)
+    started = Program(folder, *arguments, code=code, **environ)
     try:
         yield started
     finally:

@@ -134,6 +134,27 @@ class Later:
         return self.behind.ladder_after(wait)
 
 
+class Wall:
+    """The clock of production, which stands where a test puts it: all is real, and the guards are on."""
+
+    rehearsal = False
+
+    def __init__(self, moment: datetime) -> None:
+        self.moment = moment
+
+    def now(self) -> datetime:
+        """Ladder time."""
+        return self.moment.astimezone(UTC)
+
+    def real(self) -> datetime:
+        """The same."""
+        return self.now()
+
+    def ladder_after(self, wait: timedelta) -> datetime:
+        """The same wait."""
+        return self.now() + wait
+
+
 class Rig:
     """One app, its scheduler and its outbox, to be moved by hand."""
 
@@ -226,8 +247,11 @@ class Rig:
         self.app.clock = Later(base, ahead + time_passed)
 
     def jump(self, moment: datetime) -> None:
-        """Let it be that moment (a rehearsal)."""
+        """Let it be that moment (a rehearsal, or a `Wall`)."""
         clock = self.app.clock
+        if isinstance(clock, Wall):
+            clock.moment = moment
+            return
         assert isinstance(clock, RehearsalClock)
         clock.skip_to(moment)
 
@@ -248,6 +272,14 @@ class Rig:
         """The debtor's contact log."""
         members: Any = self.app.client.zrange(Keys(case.creditor).contacts(case.id), 0, -1)
         return list(members)
+
+
+def bury_workers(app: App) -> None:
+    """Let nobody have heard of any worker for so long that the queue's server takes them for dead."""
+    client, heartbeats = app.broker.client, "dramatiq:__heartbeats__"
+    workers: Any = client.zrange(heartbeats, 0, -1)
+    for worker in workers:
+        client.zadd(heartbeats, {worker: 1})
 
 
 def outbox(folder: Path) -> list[dict[str, Any]]:

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 import redis
 
-from worker.cases import Cases, Conflict, NotDurable, Refused
+from worker.cases import Cases, Conflict, Refused
 from worker.codec import encode_event
 from worker.commit import Commit, Keys, Stored
 from worker.dunning.events import CaseEnded, CaseOpened, Event, HoldPlaced, HoldReleased
 from worker.dunning.fold import fold
 from worker.dunning.model import Debtor, Hold, Invoice
+from worker.durable import NotDurable
 from worker.embedded import Urls
 from worker.store import connect
 

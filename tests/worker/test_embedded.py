@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import redis
 
-from worker.embedded import Embedded, EmbeddedError, running
+from worker.embedded import Embedded, EmbeddedError, Urls, running
 
 
 def ask(url: str, *command: str) -> object:
@@ -39,12 +40,12 @@ def test_only_one_process_runs_them_in_a_folder(tmp_path: Path) -> None:
         assert ask(urls.redis_url, "PING")
 
 
-def test_servers_whose_parent_was_killed_are_used(tmp_path: Path) -> None:
-    """`kill -9` of who started them leaves them running, out of its group; the next one finds and stops them."""
+def orphans(folder: Path) -> Urls:
+    """Servers whose parent was killed."""
     code = f"""
 import pathlib, time
 from worker.embedded import Embedded
-Embedded(pathlib.Path({str(tmp_path)!r})).start()
+Embedded(pathlib.Path({str(folder)!r})).start()
 print("up", flush=True)
 time.sleep(60)
 """
@@ -56,13 +57,59 @@ time.sleep(60)
         assert parent.stdout.readline() == b"up\n"
     os.killpg(parent.pid, signal.SIGKILL)
     parent.wait()
-    found = running(tmp_path)
+    found = running(folder)
     assert found is not None
+    return found
+
+
+def server(folder: Path) -> int:
+    """The pid of the cases' server."""
+    return int((folder / "cases" / "pid").read_text())
+
+
+def test_servers_whose_parent_was_killed_are_used(tmp_path: Path) -> None:
+    """`kill -9` of who started them leaves them running, out of its group; the next one finds and stops them."""
+    found = orphans(tmp_path)
     ask(found.redis_url, "SET", "k", "v")
     with Embedded(tmp_path) as urls:
         assert urls == found
         assert ask(urls.redis_url, "GET", "k") == "v"
     assert running(tmp_path) is None
+
+
+def test_a_server_that_is_about_to_end_is_waited_for(tmp_path: Path) -> None:
+    """Never two of them on the same files, however soon the next one comes; and nothing of the last one's is lost."""
+    ask(orphans(tmp_path).redis_url, "SET", "k", "v")
+    last = server(tmp_path)
+    os.kill(last, signal.SIGSTOP)
+    os.kill(last, signal.SIGTERM)
+    following = Embedded(tmp_path)
+    starting = Thread(target=following.start)
+    starting.start()
+    starting.join(3)
+    assert starting.is_alive()
+    assert server(tmp_path) == last
+    os.kill(last, signal.SIGCONT)
+    starting.join(20)
+    found = running(tmp_path)
+    assert found is not None
+    assert server(tmp_path) != last
+    assert ask(found.redis_url, "GET", "k") == "v"
+    following.stop()
+
+
+def test_a_server_that_stands_still_is_named(tmp_path: Path) -> None:
+    """It may go on at any time, so no other is started in its place; once it answers it is used."""
+    orphans(tmp_path)
+    last = server(tmp_path)
+    os.kill(last, signal.SIGSTOP)
+    try:
+        with pytest.raises(EmbeddedError, match=r"does not answer still runs in .*/cases: let it end, or end it"):
+            Embedded(tmp_path, patience=0.2).start()
+    finally:
+        os.kill(last, signal.SIGCONT)
+    with Embedded(tmp_path):
+        assert server(tmp_path) == last
 
 
 def test_a_folder_too_deep_for_a_socket_is_named(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from worker.app import App, Rehearsal
 from worker.clock import CLOCK_KEY
 from worker.dunning.model import attempt_id
 from worker.embedded import Urls
-from worker.processes import Supervisor
+from worker.processes import Stop, Supervisor
 
 from .payloads import reminder
 from .programs import environment, living, program, run, until
@@ -36,7 +36,7 @@ def urls(store: Urls) -> dict[str, str]:
 def test_a_child_that_dies_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often, each time after a longer pause; and at the end none is left."""
     monkeypatch.chdir(tmp_path)
-    stop = threading.Event()
+    stop = Stop()
     supervisor = Supervisor({"only": ("sandbox", "--log", str(tmp_path / "log"))}, environment())
     thread = threading.Thread(target=supervisor.run, args=(stop,))
     thread.start()
@@ -144,8 +144,8 @@ def test_a_job_in_the_queue_outlives_its_worker(make_app: MakeApp, store: Urls, 
     with program(tmp_path, "worker", "--queues", "reminders", "--threads", "1", **urls(store)) as worker:
         until(lambda: worker.lines("worker.started"))
         worker.stop()
-        lines = run(tmp_path, "enqueue", "-", "--queue", stdin=_lines(20), **urls(store))
-        assert lines.returncode == 0
+        enqueued = run(tmp_path, "enqueue", "-", "--queue", stdin=lines(20), **urls(store))
+        assert enqueued.returncode == 0
     with program(tmp_path, "worker", "--queues", "reminders", "--threads", "1", **urls(store)) as worker:
         until(lambda: worker.lines("job.taken"))
         worker.kill()
@@ -153,6 +153,7 @@ def test_a_job_in_the_queue_outlives_its_worker(make_app: MakeApp, store: Urls, 
         until(lambda: len(list(rig.app.cases.case_ids("demo"))) == 20)
 
 
-def _lines(count: int) -> str:
+def lines(count: int) -> str:
+    """So many jobs, each of a debtor of its own."""
     jobs = (reminder(job_id=f"j-{n}", debtor__id=f"D-{n}", invoices__0__number=f"F-{n}") for n in range(1, count + 1))
     return "\n".join(json.dumps(job) for job in jobs)

@@ -250,7 +250,7 @@ def test_what_is_sent_again_all_the_same_is_a_possible_copy_and_counted(mail: Ri
     assert first["message_id"] == second["message_id"]
     assert [event.possible_copy for event in of_kind(mail, case, AttemptUnavailable)] == [True]
     assert [getattr(event, "possible_copy", None) for event in mail.history(case)].count(True) == 2
-    assert mail.app.client.hget(Keys("demo").counts, "possible_copies") == "1"
+    assert mail.app.client.hget(Keys("demo").counters, "possible_copies") == "1"
 
 
 # ---- a try that was given up went after all
@@ -298,7 +298,7 @@ def test_a_try_that_reappears_after_it_was_made_good_is_told_and_counted(rig: Ri
         receive(rig.app, late_receipt(given_up))
         receive(rig.app, late_receipt(given_up))
     assert [line["event"] for line in logged].count("message.repeated") == 1
-    assert rig.app.client.hget(Keys("demo").counts, "copies") == "1"
+    assert rig.app.client.hget(Keys("demo").counters, "copies") == "1"
     assert last(rig, given_up).copies == 1
 
 

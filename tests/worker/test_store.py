@@ -1,7 +1,8 @@
 """Where the store and the queue are, by their URLs; a URL may hold a password."""
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
+from dataclasses import replace
 from threading import Thread
 
 import pytest
@@ -12,7 +13,8 @@ from tests.conftest import MakeApp
 from worker.app import App
 from worker.config import environment
 from worker.embedded import Urls
-from worker.store import away, check_url, next_database
+from worker.sentinel import parse
+from worker.store import away, check_url, connect, next_database
 
 from .programs import until
 
@@ -24,6 +26,27 @@ GOOD = {
     "unix:///run/valkey.sock": "unix:///run/valkey.sock?db=1",
     "unix://:p%2Fw@/run/valkey.sock?db=4": "unix://:p%2Fw@/run/valkey.sock?db=5",
 }
+UNWATCHED = [
+    "redis+sentinel://",
+    "redis+sentinel://host:26379",
+    "redis+sentinel://host:26379/",
+    "redis+sentinel:///mymaster",
+    "redis+sentinel://host:x/mymaster",
+    "redis+sentinel://one,,two/mymaster",
+    "redis+sentinel://host/mymaster?db=x",
+    "redis+sentinel://host/mymaster?no_such_option=1",
+    "redis+sentinel://user:s3/cret@host/mymaster",
+    "redis+sentinel://user:3/s3cret@host/mymaster",
+    "redis+sentinel://user:3#s3cret@host/mymaster",
+    "redis+sentinel://user:3?s3cret=1@host/mymaster",
+]
+WATCHED = {
+    "redis+sentinel://one,two:7000/mymaster": "redis+sentinel://one,two:7000/mymaster?db=1",
+    "redis+sentinel://:p%2Fw@one/m?db=2": "redis+sentinel://:p%2Fw@one/m?db=3",
+    "rediss+sentinel://user:pw@[::1]:7000/m?db=0&sentinel_password=x%26y": (
+        "rediss+sentinel://user:pw@[::1]:7000/m?db=1&sentinel_password=x%26y"
+    ),
+}
 
 
 @pytest.mark.parametrize("url", GOOD)
@@ -34,6 +57,27 @@ def test_the_queue_takes_the_next_database(url: str) -> None:
     old, new = (redis.ConnectionPool.from_url(each).connection_kwargs for each in (url, next_database(url)))
     assert new["db"] == old.get("db", 0) + 1
     assert all(new.get(name) == old.get(name) for name in ("host", "port", "path", "username", "password"))
+
+
+@pytest.mark.parametrize("url", WATCHED)
+def test_the_queue_takes_the_next_database_of_what_sentinels_watch(url: str) -> None:
+    """The same sentinels, the same name, the same credentials."""
+    check_url(url, "REDIS_URL")
+    assert next_database(url) == WATCHED[url]
+    old, new = parse(url), parse(next_database(url))
+    assert new.database == old.database + 1
+    assert replace(new, options={}) == replace(old, options={})
+    with closing(connect(url)) as client:
+        assert client.connection_pool.connection_kwargs["db"] == old.database
+
+
+def test_a_url_of_sentinels_says_who_they_are() -> None:
+    """Each with its port, what they watch, and who logs in with what; percent-signs are read."""
+    found = parse("redis+sentinel://me:p%2Fw%40@one:7000,[::1],three/cases?sentinel_username=s&sentinel_password=t")
+    assert found.sentinels == (("one", 7000), ("::1", 26379), ("three", 26379))
+    assert (found.name, found.username, found.password, found.tls) == ("cases", "me", "p/w@", False)
+    assert found.options == {"sentinel_username": "s", "sentinel_password": "t"}
+    assert "p/w" not in repr(found)
 
 
 def test_a_queue_on_a_socket_needs_no_url_of_its_own(make_app: MakeApp, store: Urls) -> None:
@@ -62,6 +106,7 @@ def test_a_queue_on_a_socket_needs_no_url_of_its_own(make_app: MakeApp, store: U
         "redis://user:3/s3cret@store:6379/0",
         "redis://user:3#s3cret@store:6379/0",
         "redis://user:3?s3cret=1@store:6379/0",
+        *UNWATCHED,
     ],
 )
 @pytest.mark.parametrize("name", ["REDIS_URL", "BROKER_URL"])
@@ -69,8 +114,11 @@ def test_a_url_that_is_none_is_named_and_not_quoted(name: str, url: str) -> None
     """A password with a bare sign in it cuts a URL into pieces, of which libraries would print one."""
     with pytest.raises(ConfigurationError) as caught:
         environment({"REDIS_URL": "redis://store", name: url})
+    assert "s3cret" not in str(caught.value)
+    plain = "redis://user:password@host:port/0, rediss://..., unix:///path?db=0 or "
     assert str(caught.value) == (
-        f"{name}: expected redis://user:password@host:port/0, rediss://... or unix:///path?db=0, "
+        f"{name}: expected {'' if url in UNWATCHED else plain}"
+        "redis+sentinel://user:password@host:26379,host:26379/mymaster?db=0, "
         "with what is special in a password percent-encoded"
     )
 

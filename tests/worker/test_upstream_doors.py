@@ -401,6 +401,15 @@ def test_a_store_that_is_away_is_503(tmp_path: Path, make_app: MakeApp, config: 
     assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
 
 
+def test_that_there_was_nothing_to_tell_is_told(billing: Billing) -> None:
+    """A run that found no payment says so, with nothing in it, or with when it looked; no case changes."""
+    assert billing.post("/v1/payments/checked", {}, "c-1").body["cases"] == []
+    looked = {"as_of": "2026-04-01T06:00:00+02:00"}
+    assert billing.post("/v1/payments/checked", looked, "c-2").status == 200
+    answer = billing.post("/v1/payments/checked", PAYMENT, "c-3")
+    assert (answer.status, len(answer.body["problems"])) == (422, 3)
+
+
 # ---- whatever comes
 
 JSON = st.recursive(

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from worker.cli import cases, control, jobs, mail, run, suppress, upstream, words
+from worker.cli import backup, cases, control, jobs, mail, run, suppress, upstream, words
 
 
 class Commands(TyperGroup):
@@ -18,6 +18,7 @@ class Commands(TyperGroup):
         """Run the command that was asked for."""
         from channels.base import ConfigurationError
         from worker.app import NothingRuns
+        from worker.backup.check import Unfit
         from worker.config import ConfigError
         from worker.embedded import EmbeddedError
         from worker.operations import NotPossible
@@ -30,7 +31,7 @@ class Commands(TyperGroup):
             _leave(1, *error.problems)
         except (NotPossible, WordingError) as error:
             _leave(1, str(error))
-        except (NothingRuns, ConfigurationError, EmbeddedError) as error:
+        except (NothingRuns, ConfigurationError, EmbeddedError, Unfit) as error:
             _leave(2, str(error))
         except Exception as error:
             if not away(error):
@@ -60,6 +61,7 @@ control.add_to(app)
 suppress.add_to(app)
 words.add_to(app)
 upstream.add_to(app)
+backup.add_to(app)
 
 
 def main() -> None:

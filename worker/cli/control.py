@@ -12,6 +12,7 @@ from worker.cli.show import Json, demand_known, open_app, print_done, print_json
 if TYPE_CHECKING:
     from worker.app import App, Setup
     from worker.config import Config
+    from worker.silence import Silence
     from worker.status import Status
     from worker.stream import Behind
 
@@ -130,10 +131,15 @@ def _rows(found: "Status") -> list[tuple[str, str]]:
         ("rejected jobs", str(found.rejected)),
         ("open tasks", str(found.tasks)),
         ("paused", pauses or "nothing"),
+        ("silent", "; ".join(f"{name}: {_late(each)}" for name, each in found.silent.items()) or "nothing"),
         *(("no file", f"{name}: nobody looks at its open cases ({n})") for name, n in found.orphaned.items()),
         *(("webhook", f"{name}: {_behind(each)}") for name, each in found.webhooks.items()),
         *(("carries", line) for line in found.routes),
     ]
+
+
+def _late(found: "Silence") -> str:
+    return f"{found.messages} did not go, the first of {found.since.isoformat(timespec='minutes')}"
 
 
 def _behind(found: "Behind | None") -> str:

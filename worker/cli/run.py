@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from threading import Event
-
     from worker.app import App
 
 At = Annotated[
@@ -35,28 +33,29 @@ def add_to(app: typer.Typer) -> None:
 def up(at: At = None, speed: Speed = None, skip_idle: SkipIdle = False, processes: Processes = 1) -> None:
     """Run everything here: scheduler and workers, and the embedded servers unless REDIS_URL is set."""
     import os
-    from threading import Event
 
     from worker import logs
-    from worker.processes import stop_with_parent
+    from worker.processes import Stop, stop_on_signals, stop_with_parent
     from worker.up import run_all
 
     logs.configure()
     stop_with_parent()
-    stop = Event()
-    _stop_on_signals(stop)
+    stop = Stop()
+    stop_on_signals(stop)
     run_all(dict(os.environ), stop, at=at, speed=speed, skip_idle=skip_idle, processes=processes)
 
 
 def scheduler(at: At = None, speed: Speed = None, skip_idle: SkipIdle = False) -> None:
     """Run a scheduler: agenda, decide, reserve, queue. Any number may run."""
     from worker.operations import spread_pauses
+    from worker.processes import stop_on_signals
     from worker.scheduler import Scheduler
+    from worker.store import until_it_answers
 
     app = _open(at, speed)
-    spread_pauses(app)
-    beat = Scheduler(app, app.broker, skip_idle=skip_idle)
-    _stop_on_signals(beat.stop)
+    until_it_answers(lambda: spread_pauses(app))
+    beat = until_it_answers(lambda: Scheduler(app, app.broker, skip_idle=skip_idle))
+    stop_on_signals(beat.stop)
     beat.run()
 
 
@@ -72,17 +71,19 @@ def worker(
     """Run workers. With --queues this process works on them; without, children for each channel and for jobs."""
     from threading import Event
 
-    from worker.processes import run_worker
+    from worker.processes import Stop, run_worker, stop_on_signals
     from worker.up import run_workers
 
     if queues is not None and processes > 1:
         raise typer.BadParameter("with --queues there is one process, this one: start the command again for another")
-    stop = Event()
     app = _open(at, speed)
-    _stop_on_signals(stop)
     if queues is None:
-        run_workers(app, stop, threads=threads, processes=processes)
+        parent_stop = Stop()
+        stop_on_signals(parent_stop)
+        run_workers(app, parent_stop, threads=threads, processes=processes)
         return
+    stop = Event()
+    stop_on_signals(stop)
     app.refuse_real_providers()
     app.upstream.demand("still_due")
     run_worker(app, app.broker, queues.split(","), threads, stop)
@@ -90,9 +91,21 @@ def worker(
 
 def web() -> None:
     """Run the web doors, on WEB_PORT (8000) of loopback: for providers, debtors and billing systems."""
+    from threading import Event
+
+    from worker.app import App
+    from worker.opening import prove
+    from worker.processes import stop_on_signals
     from worker.web import serve
 
-    serve(_open(None, None))
+    def begin() -> None:
+        prove(app)
+        _say_started(app)
+
+    _prepare()
+    app, stop = App(lazy=True), Event()
+    stop_on_signals(stop)
+    serve(app, stop, begin)
 
 
 def forward() -> None:
@@ -100,12 +113,13 @@ def forward() -> None:
     from threading import Event
 
     from worker.forward import run
+    from worker.processes import stop_on_signals
 
     stop = Event()
     app = _open(None, None)
     app.refuse_real_providers()
     app.upstream.demand("webhook")
-    _stop_on_signals(stop)
+    stop_on_signals(stop)
     run(app, stop)
 
 
@@ -179,17 +193,29 @@ def demo(
 
 
 def _open(at: datetime | None, speed: float | None) -> "App":
-    """The parts of a long-lived process, and its first log line."""
-    import structlog
-
-    from worker import logs
+    """The parts of a long-lived process, once its servers are there, and its first log line."""
     from worker.app import App, Rehearsal
+    from worker.opening import opened
+
+    _prepare()
+    app = opened(lambda: App(rehearsal=Rehearsal(at, speed)))
+    _say_started(app)
+    return app
+
+
+def _prepare() -> None:
+    from worker import logs
     from worker.processes import stop_with_parent
-    from worker.status import routes
 
     logs.configure()
     stop_with_parent()
-    app = App(rehearsal=Rehearsal(at, speed))
+
+
+def _say_started(app: "App") -> None:
+    import structlog
+
+    from worker.status import routes
+
     log = structlog.get_logger("relance.main")
     log.info(
         "process.started",
@@ -199,10 +225,3 @@ def _open(at: datetime | None, speed: float | None) -> "App":
     )
     if not app.clock_heeded:
         log.warning("clock.ignored", reason="the store holds a clock already, and that one counts")
-    return app
-
-
-def _stop_on_signals(stop: "Event") -> None:
-    from worker.processes import stop_on_signals
-
-    stop_on_signals(stop)

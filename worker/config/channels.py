@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from channels import registry
 from channels.base import ConfigurationError
 from worker.config import grammar
-from worker.config.creditor import Frozen
+from worker.config.frozen import Frozen
 from worker.config.model import OUTBOX, ChannelRules, Provider
 from worker.config.names import ProviderName
 from worker.config.strategy import Name, WaitText

@@ -8,21 +8,14 @@ from urllib.parse import urlsplit
 
 import phonenumbers
 from phonenumbers import PhoneNumberType
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
 from channels.settings import MESSAGING_SERVICE, Variable, is_loopback
 from worker import fields
 from worker.config import grammar
+from worker.config.frozen import Frozen
 from worker.config.grammar import Rate
+from worker.config.guards import PaymentsFeed
 from worker.config.names import ChannelName, ProviderName, StrategyName
 from worker.dunning.call_menu import ACTIONS, KEYS, Action, clashes
 from worker.dunning.model import DebtorKind
@@ -106,12 +99,6 @@ def _voice(value: str) -> str:
     if not _VOICE.fullmatch(value):
         raise ValueError("not the name of a voice (such as 'Polly.Lea-Neural')")
     return value
-
-
-class Frozen(BaseModel):
-    """A value read from a file: nothing unknown in it, nothing changed after."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
 class ContactPerson(Frozen):
@@ -234,6 +221,7 @@ class Creditor(Frozen):
     used when a job names none. `providers` overrides, per channel, those of channels.yaml.
     `mode: shadow`: everything runs, the outbox sends.
     `api_keys` are hashes of the keys that open the HTTP door, at most `api_rate` requests at a time.
+    `payments_feed` is the guard against chasing while nobody tells of payments.
     """
 
     id: str = Field(pattern=r"^[a-z0-9_]{1,31}$")  # a debtor's mailbox to answer to holds it, in 64 characters in all
@@ -259,6 +247,7 @@ class Creditor(Frozen):
     api_rate: RateText = Rate(20, timedelta(seconds=1))
     webhook: Webhook | None = None
     still_due: StillDue | None = None
+    payments_feed: PaymentsFeed | None = None
 
     @field_validator("iban")
     @classmethod

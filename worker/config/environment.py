@@ -3,14 +3,18 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from channels.base import ConfigurationError
 from channels.settings import http_url, secret
+from worker.config.grammar import wait
 
 #: A key that can be guessed signs nothing.
 SHORTEST_KEY = 32
+#: More of them are not waited for before a message.
+MOST_REPLICAS = 9
 _IN_A_PATH = re.compile(rf"[A-Za-z0-9_-]{{{SHORTEST_KEY},}}")
 
 
@@ -20,7 +24,9 @@ class Environment:
 
     `public_url`: where providers and debtors reach our web doors, without a last slash. `secret_keys`: what debtors'
     links are signed with, the newest first; those before it are still read. `event_key`: what verifies SendGrid's
-    events; `inbound_secret`: what the path of the door for emails ends with. Empty texts mean "not set".
+    events; `inbound_secret`: what the path of the door for emails ends with. `replicas`: how many of the store's must
+    have a reservation on disk before a call; None if that was not said.
+    `failover_pause`: for how long nothing is sent after one; None as well. Empty texts mean "not set".
     """
 
     redis_url: str = field(default="", repr=False)  # it may hold a password
@@ -29,17 +35,19 @@ class Environment:
     secret_keys: tuple[str, ...] = field(default=(), repr=False)
     event_key: str = ""
     inbound_secret: str = field(default="", repr=False)
+    replicas: int | None = None
+    failover_pause: timedelta | None = None
     config: Path = Path("config")
 
 
 def environment(environ: Mapping[str, str]) -> Environment:
-    """What REDIS_URL, BROKER_URL, PUBLIC_URL, RELANCE_SECRET_KEY (and _PREVIOUS), RELANCE_CONFIG,
-    SENDGRID_WEBHOOK_PUBLIC_KEY and SENDGRID_INBOUND_SECRET say.
+    """What REDIS_URL, BROKER_URL, STORE_REPLICAS, STORE_FAILOVER_PAUSE, PUBLIC_URL, RELANCE_SECRET_KEY (and _PREVIOUS),
+    RELANCE_CONFIG, SENDGRID_WEBHOOK_PUBLIC_KEY and SENDGRID_INBOUND_SECRET say.
 
     Each may be a file's content, as REDIS_URL_FILE.
 
-    Raises channels.base.ConfigurationError for a file that cannot be read, for a URL that is none, and for a queue's
-    server without a store.
+    Raises channels.base.ConfigurationError for a file that cannot be read, for a URL or a number that is none, and for
+    a queue's server without a store.
     """
     redis_url, broker_url = _server(environ, "REDIS_URL"), _server(environ, "BROKER_URL")
     if broker_url and not redis_url:
@@ -51,8 +59,27 @@ def environment(environ: Mapping[str, str]) -> Environment:
         secret_keys=_secret_keys(environ),
         event_key=secret(environ, "SENDGRID_WEBHOOK_PUBLIC_KEY"),
         inbound_secret=_path_secret(environ, "SENDGRID_INBOUND_SECRET"),
+        replicas=_replicas(environ),
+        failover_pause=_failover_pause(environ),
         config=Path(secret(environ, "RELANCE_CONFIG") or "config"),
     )
+
+
+def _replicas(environ: Mapping[str, str]) -> int | None:
+    value = secret(environ, "STORE_REPLICAS")
+    if not value:
+        return None
+    if not (value.isascii() and value.isdecimal() and int(value) <= MOST_REPLICAS):
+        raise ConfigurationError(f"STORE_REPLICAS: expected a number from 0 to {MOST_REPLICAS}")
+    return int(value)
+
+
+def _failover_pause(environ: Mapping[str, str]) -> timedelta | None:
+    value = secret(environ, "STORE_FAILOVER_PAUSE")
+    try:
+        return wait(value) if value else None
+    except ValueError as error:
+        raise ConfigurationError(f"STORE_FAILOVER_PAUSE: {error}") from None
 
 
 def _secret_keys(environ: Mapping[str, str]) -> tuple[str, ...]:

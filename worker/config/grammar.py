@@ -17,8 +17,9 @@ _HOURS = re.compile(r"([0-9]{1,2}):([0-9]{2}) ?- ?([0-9]{1,2}):([0-9]{2})")
 _DAYS = re.compile(r"([0-9]{1,3}) ?d")
 _CAP = re.compile(r"([1-9][0-9]{0,2}) in ([1-9][0-9]{0,2}) ?d")
 _WAIT = re.compile(r"([1-9][0-9]{0,3}) ?([smh])")
+_AGE = re.compile(r"([1-9][0-9]{0,3}) ?([mhd])")
 _RATE = re.compile(r"([1-9][0-9]{0,3}) ?/ ?([sm])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours"}
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
 class Rate(NamedTuple):
@@ -86,6 +87,14 @@ def wait(value: str) -> timedelta:
     found = _WAIT.fullmatch(value.strip())
     if not found:
         raise ValueError("not a time to wait (expected one such as '5m')")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def age(value: str) -> timedelta:
+    """`90m`, `36h`, `3d`."""
+    found = _AGE.fullmatch(value.strip())
+    if not found:
+        raise ValueError("not an age (expected one such as '36h')")
     return timedelta(**{_UNITS[found[2]]: int(found[1])})
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from worker.config import grammar
-from worker.config.creditor import Block, Frozen
+from worker.config.creditor import Block
+from worker.config.frozen import Frozen
 from worker.config.names import ChannelName
 from worker.dunning.model import DebtorKind
 from worker.dunning.strategy import AnswerRules, ContactRules, Step, Strategy, When, Window

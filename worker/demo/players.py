@@ -16,6 +16,7 @@ from worker.app import App
 from worker.clock import RehearsalClock
 from worker.demo.stage import relance
 from worker.demo.story import AFTERWARDS, KEYS, OPERATOR, PAYMENTS, REPLIES, Heard, Payment, Says
+from worker.processes import Stop
 from worker.queues import FACTS
 from worker.watch import entries
 
@@ -24,17 +25,17 @@ ACTING = 15.0
 
 
 @contextmanager
-def playing(app: App) -> Iterator[None]:
-    """They act as long as this lasts; the parts are given back at its end."""
-    stop = Event()
-    players = Players(app)
-    thread = Thread(target=players.play, args=(stop,))
+def playing(app: App, stop: Stop | None = None) -> Iterator[None]:
+    """They act as long as this lasts, unless there is no time to wait for them; the parts are given back at its end."""
+    over, hurry = Event(), (stop or Stop()).at_once
+    thread = Thread(target=Players(app).play, args=(over,), daemon=True)
     thread.start()
     try:
         yield
     finally:
-        stop.set()
-        thread.join()
+        over.set()
+        while thread.is_alive() and not hurry.is_set():
+            thread.join(0.05)
         app.close()
 
 

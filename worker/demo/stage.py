@@ -14,11 +14,11 @@ from typing import IO, Any
 
 from worker.demo.story import CHANGES, ROOT
 from worker.embedded import Embedded
-from worker.processes import supervised
+from worker.processes import Stop, supervised
 
 
 @contextmanager
-def stage(folder: Path, log: Path | None = None) -> Iterator[dict[str, str]]:
+def stage(folder: Path, log: Path | None = None, stop: Stop | None = None) -> Iterator[dict[str, str]]:
     """Servers and providers, which log to `sandbox.jsonl`; gives the environment to run in."""
     port = _free_port()
     own = {
@@ -28,7 +28,7 @@ def stage(folder: Path, log: Path | None = None) -> Iterator[dict[str, str]]:
         "RELANCE_SECRET_KEY": token_hex(32),
         "SENDGRID_INBOUND_SECRET": token_hex(16),
     }
-    with Embedded(folder) as urls, _sandbox(log or folder / "sandbox.jsonl", own) as providers:
+    with Embedded(folder) as urls, _sandbox(log or folder / "sandbox.jsonl", own, stop) as providers:
         yield {
             **_clean(os.environ),
             **own,
@@ -57,14 +57,25 @@ def _free_port() -> int:
 
 
 @contextmanager
-def running(environ: Mapping[str, str], log: IO[bytes]) -> Iterator["subprocess.Popen[bytes]"]:
+def running(
+    environ: Mapping[str, str], log: IO[bytes], stop: Stop | None = None
+) -> Iterator["subprocess.Popen[bytes]"]:
     """`relance up` as long as this lasts, out of reach of a Ctrl-C, which is for us."""
     up = relance(environ, "up", "--skip-idle", stdout=log, stderr=log, start_new_session=True)
     try:
         yield up
     finally:
-        up.terminate()
-        up.wait(40)
+        _end(up, stop)
+
+
+def _end(process: "subprocess.Popen[bytes]", stop: Stop | None) -> None:
+    """Ask it to stop, and wait for it. Once we are told a second time, so is it, and nobody waits."""
+    process.terminate()
+    at_once = (stop or Stop()).at_once
+    while process.poll() is None and not at_once.wait(0.05):
+        pass
+    if process.poll() is None:
+        process.terminate()
 
 
 def relance(environ: Mapping[str, str], *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
@@ -80,7 +91,7 @@ def _clean(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextmanager
-def _sandbox(log: Path, own: Mapping[str, str]) -> Iterator[dict[str, str]]:
+def _sandbox(log: Path, own: Mapping[str, str], stop: Stop | None) -> Iterator[dict[str, str]]:
     """The provider servers, in a process of their own."""
     doors = ("--public-url", own["PUBLIC_URL"], "--inbound-secret", own["SENDGRID_INBOUND_SECRET"])
     command = ("sandbox", "--log", str(log), *doors)
@@ -97,8 +108,7 @@ def _sandbox(log: Path, own: Mapping[str, str]) -> Iterator[dict[str, str]]:
             "SENDGRID_WEBHOOK_PUBLIC_KEY": _public_key(urls["sendgrid"]),
         }
     finally:
-        process.terminate()
-        process.wait(10)
+        _end(process, stop)
         if process.stdout:
             process.stdout.close()
 

@@ -22,7 +22,7 @@ from worker.dunning.events import (
     RecallRefused,
     ReceiptArrived,
 )
-from worker.dunning.model import Case, Send, StepRun, address_digest
+from worker.dunning.model import RESTORED, Case, Send, StepRun, address_digest
 
 
 def _reserve(case: Case, event: AttemptReserved) -> Case:
@@ -40,6 +40,7 @@ def _reserve(case: Case, event: AttemptReserved) -> Case:
         config=event.config,
         lease=event.lease,
         given_up=before.given_up if before else (),
+        vouched=before.vouched if before else False,
         copies=before.copies if before else 0,
         possible_copy=before.possible_copy if before else False,
     )
@@ -137,6 +138,7 @@ def _unavailable(case: Case, event: AttemptUnavailable) -> Case:
         code=event.code,
         retry_at=event.retry_at,
         given_up=given_up,
+        vouched=before.vouched or (before.status == "uncertain" and before.code == RESTORED),
         possible_copy=before.possible_copy or event.possible_copy,
     )
     return _set_send(case, event.attempt, send)

@@ -9,13 +9,17 @@ from worker.dunning.contact import Calendar, Contact
 from worker.dunning.model import Hold
 from worker.dunning.strategy import Step
 
+#: The scope of a pause that nobody placed by hand: nobody tells of payments, so nothing is claimed.
+FEED = "feed"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Around:
     """What a decision depends on besides the case: its debtor's holidays and contacts, and what is paused.
 
     `contacts` are the recent contacts of this debtor over all cases. `paused` are the scopes under the stop button that
-    cover the case ("all", "creditor", "strategy:b2b", "channel:sms"). `full` are channels whose workers are far behind.
+    cover the case ("all", "creditor", "strategy:b2b", "channel:sms"), and FEED, which covers claims alone. `full` are
+    channels whose workers are far behind.
     """
 
     calendar: Calendar

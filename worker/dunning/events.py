@@ -46,9 +46,13 @@ class CaseReopened(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseRestored(Event):
-    """The case was read back from an export: what happened to it after `since` (real time) is not known here."""
+    """The case was read back from an export: what happened to it after `since` (real time) is not known here.
+
+    Attempts are numbered on from `attempts`: a number given after the export would mean two tries.
+    """
 
     since: datetime
+    attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

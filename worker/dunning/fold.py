@@ -79,8 +79,15 @@ def _reopen(case: Case, _: CaseReopened) -> Case:
 
 
 def _restore_case(case: Case, event: CaseRestored) -> Case:
-    """Of several, the one that has forgotten most counts."""
-    return replace(case, forgotten_since=min(event.since, case.forgotten_since or event.since))
+    """Of several, the one that has forgotten most counts. What a person vouched for was before it."""
+    runs = tuple(replace(run, sends=tuple(replace(send, vouched=False) for send in run.sends)) for run in case.runs)
+    return replace(
+        case,
+        forgotten_since=min(event.since, case.forgotten_since or event.since),
+        restored_at=event.at,
+        attempts=max(case.attempts, event.attempts),
+        runs=runs,
+    )
 
 
 def _change_debtor(case: Case, event: DebtorChanged) -> Case:

@@ -14,6 +14,7 @@ has a wrong invoice, or a corrected one   held for that invoice or no longer; th
 owes the debtor an answer                 given it: the link they asked for, the recap of a call
 is held, or all it owes is                left until the hold lapses or somebody lifts it
 is under a pause                          looked at again when the pause may be over
+would claim, and no payment is heard of   looked at again the same way; a courtesy goes
 has a step not finished                   given that step's next channel, or its next try
 has a step that reached nobody            passed over, at once where the address is gone
 was refused payment                       given the formal notice next, once a person approves it
@@ -23,11 +24,24 @@ has no step left                          held `ladder_done`
 ========================================  ====================================================================
 """
 
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Literal
 
 from worker.dunning.contact import add_business_days, forward, gap_ends, start_of_day
-from worker.dunning.decision import Around, Decision, End, HandOver, HoldInvoices, Lapse, PlaceHold, Remind, Skip, Wait
+from worker.dunning.decision import (
+    FEED,
+    Around,
+    Decision,
+    End,
+    HandOver,
+    HoldInvoices,
+    Lapse,
+    PlaceHold,
+    Remind,
+    Skip,
+    Wait,
+)
 from worker.dunning.effects import EFFECTS
 from worker.dunning.errands import may_run, next_errand
 from worker.dunning.fold import still_owed
@@ -42,6 +56,8 @@ from worker.dunning.view import View, lines, opens_at, run_key, total, usable
 
 #: How soon a case is looked at again that is paused, or whose channel's queue is full.
 PAUSE_RECHECK, FULL_RECHECK = timedelta(minutes=5), timedelta(seconds=1)
+#: Why a claim waits while nobody tells of payments.
+STALE = f"paused: {FEED}"
 
 
 def decide(case: Case, strategy: Strategy, now: datetime, around: Around) -> Decision:
@@ -97,11 +113,17 @@ def may_send(case: Case, strategy: Strategy, run: StepRun, channel: str, now: da
         return "the invoice is no longer the one to chase"
     if _check_invoices(view):
         return "an invoice is wrong"
-    if around.paused & {"all", "creditor", f"strategy:{strategy.name}", f"channel:{channel}"}:
+    if around.paused & pauses(strategy, step, channel):
         return "paused"
     if not usable(case, channel):
         return "the address cannot be used"
     return "outside of the contact window" if opens_at(view, channel, now, own=run) > now else None
+
+
+def pauses(strategy: Strategy, step: Step | None, channel: str) -> set[str]:
+    """The scopes of pauses that keep that message of a step from leaving; None: of an errand, which claims nothing."""
+    claims = step is not None and not step.pre_due
+    return {"all", "creditor", f"strategy:{strategy.name}", f"channel:{channel}", *([FEED] if claims else [])}
 
 
 def _check_invoices(view: View) -> HoldInvoices | None:
@@ -190,13 +212,20 @@ def _next(view: View) -> Decision:
         return going_on
     if view.strategy.driven_by == "jobs" and not view.case.credit:
         return PlaceHold(Hold(reason="no_job", since=view.now))
-    coming = candidates(view)
+    coming = [_unless_stale(view, candidate) for candidate in candidates(view)]
     if not coming:
         return _nothing_left(view)
     best = min(coming, key=lambda c: (c.earliest, c.step.pre_due, view.strategy.index(c.step.name)))
     if best.earliest > view.now:
         return _no_later(view, Wait(best.reason, best.earliest, best.step.name))
     return _take(view, best)
+
+
+def _unless_stale(view: View, candidate: Candidate) -> Candidate:
+    """While nobody tells of payments, a claim whose day has come waits, whatever it would be; a courtesy goes."""
+    if FEED not in view.around.paused or candidate.step.pre_due or candidate.earliest > view.now:
+        return candidate
+    return replace(candidate, earliest=view.now + PAUSE_RECHECK, reason=STALE)
 
 
 def _no_later(view: View, wait: Wait) -> Wait:
@@ -243,6 +272,8 @@ def _remind(
     view: View, step: Step, anchor: str, *, covers: tuple[str, ...], wanted: tuple[str, ...], plan: tuple[str, ...]
 ) -> Decision:
     """Reserve what is open now; wait for the first of the others."""
+    if FEED in view.around.paused and not step.pre_due:
+        return Wait(STALE, view.now + PAUSE_RECHECK, step.name)
     paused = {scope.removeprefix("channel:") for scope in view.around.paused if scope.startswith("channel:")}
     free = [channel for channel in wanted if channel not in paused]
     if not free:

@@ -27,6 +27,9 @@ MessageStatus = Literal[
 #: A run that is no step of the ladder but an errand has a name that begins so, and the errand's kind behind it.
 ERRAND = "@"
 
+#: Why a message is uncertain that a restored case may have forgotten, its provider having no list to look into.
+RESTORED = "restored"
+
 ZERO = Decimal(0)
 
 #: Why an address is given up that the debtor cannot take back: only upstream's books or an operator know better.
@@ -142,7 +145,8 @@ class Send:
     mailbox; of an uncertain one, when the provider is asked next (`settle_at`, ladder time; None: a person is), and how
     often it was looked for in vain (`looks`). `given_up` are attempts that had been uncertain and were sent again;
     `copies` counts those of them that went after all, and `possible_copy` says that the next one may be another.
-    `recall`: the provider was asked to cancel it ("done", or "refused").
+    `recall`: the provider was asked to cancel it ("done", or "refused"). `vouched`: a person has said that it did
+    not go in what a restored case has forgotten.
     """
 
     channel: str
@@ -166,6 +170,7 @@ class Send:
     copies: int = 0
     possible_copy: bool = False
     recall: Literal["", "done", "refused"] = ""
+    vouched: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +229,7 @@ class Case:
     upstream's books last spoke of the debtor. `let_pass` are defects of invoices that somebody released: (number,
     defect). `said` are the debtor's last answers, oldest first, `errands` what they are owed for them,
     `promised_method` how they said they would pay. `refusal`: they said that they will not; the formal notice comes
-    next. `forgotten_since` (real time): it was restored, and what happened to it after that is not known here.
+    next. `forgotten_since` (real time): it was restored at `restored_at`, and what happened to it between is not known.
     """
 
     id: str
@@ -252,6 +257,7 @@ class Case:
     promised_method: Method = ""
     refusal: bool = False
     forgotten_since: datetime | None = None
+    restored_at: datetime | None = None
     ended: Ended | None = None
 
     def invoice(self, number: str) -> Invoice | None:

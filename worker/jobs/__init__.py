@@ -16,11 +16,12 @@ from worker.jobs.schemas import (
     Job,
     PaymentFailed,
     PaymentReceived,
+    PaymentsChecked,
     ReminderDue,
     json_schema,
 )
 
 __all__ = [
     "SCHEMAS", "BadJob", "ByHand", "CaseClosed", "CaseHeld", "CaseReleased", "DebtorData", "InvoiceData", "Job",
-    "PaymentFailed", "PaymentReceived", "ReminderDue", "json_schema", "parse", "strategy_of",
+    "PaymentFailed", "PaymentReceived", "PaymentsChecked", "ReminderDue", "json_schema", "parse", "strategy_of",
 ]  # fmt: skip

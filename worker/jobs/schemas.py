@@ -117,6 +117,12 @@ class PaymentFailed(Money):
     reason: LongText = Field("", description="As the bank says it.")
 
 
+class PaymentsChecked(Job):
+    """Every payment that the books know up to `as_of` has been told, also if there was none: the feed is alive."""
+
+    type: Literal["payments_checked"]
+
+
 class Scoped(Job):
     """About a case, or about one invoice of it."""
 
@@ -170,6 +176,7 @@ SCHEMAS: dict[str, type[Job]] = {
     "reminder_due": ReminderDue,
     "payment_received": PaymentReceived,
     "payment_failed": PaymentFailed,
+    "payments_checked": PaymentsChecked,
     "case_held": CaseHeld,
     "case_released": CaseReleased,
     "case_closed": CaseClosed,

@@ -41,6 +41,7 @@ DOORS = (
     Door("/v1/reminders", "reminder_due", "Follow these invoices"),
     Door("/v1/payments", "payment_received", "Money came in"),
     Door("/v1/payments/failed", "payment_failed", "Money went back"),
+    Door("/v1/payments/checked", "payments_checked", "Every payment up to now has been told"),
     Door(f"{CASE}/hold", "case_held", "Do not chase, for now", ("case",)),
     Door(f"{CASE}/release", "case_released", "Chase again", ("case",)),
     Door(f"{CASE}/close", "case_closed", "Never chase again", ("case", "invoice")),

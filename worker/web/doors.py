@@ -3,10 +3,10 @@
 from fastapi import FastAPI
 
 from worker.app import App
-from worker.web import health, page, sendgrid, twilio, upstream, voice
+from worker.web import health, metrics, page, sendgrid, twilio, upstream, voice
 
 #: One line for each file of doors.
-_DOORS = (health, page, sendgrid, twilio, upstream, voice)
+_DOORS = (health, metrics, page, sendgrid, twilio, upstream, voice)
 
 
 def create(app: App) -> FastAPI:

@@ -127,7 +127,7 @@ class SendgridGate:
     """
 
     def __init__(self, app: App) -> None:
-        self._clock = app.clock
+        self._app = app
         self._key = app.environment.event_key
         if self._key and not is_public_key(self._key):
             raise ConfigurationError("SENDGRID_WEBHOOK_PUBLIC_KEY: expected the key of SendGrid's signed event webhook")
@@ -139,6 +139,6 @@ class SendgridGate:
         body = await body_of(request, most)
         signature = request.headers.get("x-twilio-email-event-webhook-signature", "")
         timestamp = request.headers.get("x-twilio-email-event-webhook-timestamp", "")
-        if not signed_by_sendgrid(self._key, body, signature, timestamp, self._clock.real()):
+        if not signed_by_sendgrid(self._key, body, signature, timestamp, self._app.clock.real()):
             raise forged(name)
         return body

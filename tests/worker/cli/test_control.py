@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.worker.config_copy import B2B, CHANNELS, DEMO, Copy
 from tests.worker.payloads import fact, reminder
 from tests.worker.rig import Rig
 from worker.cli.control import verdict
+from worker.commit import Keys, millis
 from worker.config import load
 from worker.rejected import RejectedJobs
 from worker.status import Status
@@ -179,6 +181,16 @@ def test_status_has_every_row(relance: Relance, rig: Rig) -> None:
     assert (rows["in flight"], rows["uncertain"], rows["rejected jobs"], rows["open tasks"]) == ("0", "1", "1", "0")
     assert rows["queues"] == "reminders 1, facts 0, inbound 0, email 1, sms 0, voice 0, task 0"
     assert rows["paused"] == "demo: channel:voice"
+    assert rows["silent"] == "nothing"  # a rehearsal's hours are seconds
+
+
+def test_status_names_who_is_silent(relance: Relance, make_app: MakeApp) -> None:
+    """How many messages did not go, and since when."""
+    app = make_app()
+    since = app.clock.now() - timedelta(hours=2)
+    app.client.zadd(Keys("demo").expected, {"demo-a": millis(since), "demo-b": millis(app.clock.now())})
+    rows = dict(line.split("\t", 1) for line in relance.says("status").splitlines() if line.startswith("silent"))
+    assert rows["silent"] == f"demo: 1 did not go, the first of {since.isoformat(timespec='minutes')}"
 
 
 def test_status_as_json_is_exact(relance: Relance, make_app: MakeApp) -> None:

@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.worker.dunning.builders import COMPANY, Story, at, invoice, reason, step, strategy, without
+from tests.worker.dunning.builders import COMPANY, Story, after, at, invoice, reason, step, strategy, without
 from worker.dunning.decision import Wait
 from worker.dunning.events import DebtorChanged, HoldReleased
 from worker.dunning.ladder import decide, may_send
 from worker.dunning.model import StepRun
-from worker.dunning.strategy import FOUND_BY_RULES, HOLDS
+from worker.dunning.strategy import FOUND_BY_RULES, HOLDS, Step
 
 LADDER = strategy(
     step("first", "due+1d", tone=1),
@@ -320,3 +320,61 @@ def test_a_pause_of_another_channel_is_none() -> None:
     story.paused.add("channel:voice")
     story.look()
     assert steps(story) == ["2026-04-02 first"]
+
+
+def test_while_nobody_tells_of_payments_nothing_is_claimed() -> None:
+    """No step after the due date: no message, no task, no request for approval, no handover; then each in its turn."""
+    ladder = strategy(
+        step("first", "due+1d", channels=("email", "task")),
+        Step(name="handover", when=after("due+3d"), handover="lawyer"),
+    )
+    story = Story(ladder, at("2026-04-02")).open(invoice("F1", "2026-04-01"))
+    story.paused.add("feed")
+    story.until("2026-04-03")
+    assert (story.sent, reason(story)) == ([], "paused: feed")
+    story.paused.clear()
+    story.until("2026-04-03 11:00")
+    story.paused.add("feed")
+    story.until("2026-04-20")
+    assert ({name for _, name, _ in story.sent}, story.case.ended) == ({"first"}, None)
+    story.paused.clear()
+    story.until("2026-04-20 11:00")
+    assert story.sent[-1] == ("2026-04-20", "handover", "handed over")
+
+
+def test_while_nobody_tells_of_payments_a_claim_half_said_waits() -> None:
+    """Its email had gone; the SMS, which was to follow, does not until the feed is back."""
+    ladder = strategy(step("first", "due+1d", channels=("email", "sms")))
+    story = Story(ladder, at("2026-04-02")).open(invoice("F1", "2026-04-01"))
+    story.paused.add("channel:sms")
+    story.until("2026-04-02 11:00")
+    story.paused = {"feed"}
+    story.until("2026-04-05")
+    assert (reason(story), len(story.sent)) == ("paused: feed", 1)
+    story.paused.clear()
+    story.until("2026-04-05 11:00")
+    assert story.sent[1:] == [("2026-04-05", "first", "sms")]
+
+
+def test_while_nobody_tells_of_payments_courtesies_and_errands_go() -> None:
+    """They claim nothing: the word before the due date, though a claim of the case waits, and what was asked for."""
+    ladder = strategy(step("courtesy", "due-7d"), step("first", "due+1d"))
+    story = Story(ladder, at("2026-04-02"))
+    story.open(invoice("F1", "2026-04-01"), invoice("F2", "2026-04-08"))
+    story.paused.add("feed")
+    story.until("2026-04-02 11:00")
+    assert steps(story) == ["2026-04-02 courtesy"]
+    story.say("link")
+    story.until("2026-04-02 12:00")
+    assert steps(story)[1:] == ["2026-04-02 @link"]
+
+
+def test_a_reserved_claim_may_not_leave_while_nobody_tells_of_payments() -> None:
+    """The last look knows the difference too."""
+    ladder = strategy(step("courtesy", "due-7d"), step("first", "due+1d"))
+    for due, may_not in (("2026-04-01", "paused"), ("2026-04-08", None)):
+        story = Story(ladder, at("2026-04-02"), answer=lambda *_: None).open(invoice("F1", due))
+        story.look()
+        (run,) = story.case.runs
+        story.paused.add("feed")
+        assert may_send(story.case, ladder, run, "email", story.now, story.around) == may_not

@@ -26,7 +26,7 @@ from worker.dunning.model import Case
 from worker.links import BadToken, Grant, Links
 from worker.logs import place_of
 from worker.render import WordingError
-from worker.store import AWAY
+from worker.store import away
 from worker.web.gates import Refused, body_of
 from worker.web.page.form import FIELD_OF, Mistakes, NotAForm, read, sort
 from worker.web.page.pace import Buckets, Pace
@@ -135,10 +135,11 @@ class _Page:
             return door(links, sent)
         except _Stop as stop:
             return self._note(sent, stop)
-        except AWAY as error:
-            _log.warning("store.away", error=type(error).__name__)
         except Exception as error:  # a debtor is not shown an error of ours
-            _log.error("door.failed", door="page", place=place_of(error), error=type(error).__name__)
+            if away(error):
+                _log.warning("store.away", error=type(error).__name__)
+            else:
+                _log.error("door.failed", door="page", place=place_of(error), error=type(error).__name__)
         return self._note(sent, _Stop(503, "away"))
 
     def _note(self, sent: Sent, stop: _Stop) -> Response:
