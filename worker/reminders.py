@@ -188,7 +188,7 @@ class _Group:
         return [self._with_history(opened), *self._forgotten(opened), *self._lasting_holds(), *self._suppressed({})]
 
     def _next_id(self) -> str:
-        """After the latest case; where that one was taken up again (a payment came back), another came after it before."""
+        """After the latest case; where that was taken up again (a payment came back), another had come after it."""
         before = self.latest.case.id if self.latest else ""
         name = case_id_of(self.job.creditor, self.debtor.id, self.key, before)
         while before and self.taking.app.cases.load(name):
