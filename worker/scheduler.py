@@ -7,11 +7,13 @@ another puts those cases back when they run out.
 """
 
 import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Event as Flag
 
+import dramatiq
 import redis
 import structlog
 
@@ -69,6 +71,7 @@ class Scheduler:
         self.skip_idle = skip_idle
         self.stop = Flag()
         self._feeds, self._listener = Feeds(app), Listener(app)
+        self._unsent: deque[dramatiq.Message[None]] = deque()
         self._quiet_since = time.monotonic()
         self._looked_at = 0.0
         self._full: frozenset[str] = frozenset()
@@ -100,6 +103,7 @@ class Scheduler:
         """One beat over all creditors, or those before it is told to stop; returns how many cases were looked at."""
         now = self.app.clock.now()
         looked = 0
+        self._enqueue()
         self._measured = False
         self._feeds.watch()
         self._listener.listen()
@@ -151,13 +155,14 @@ class Scheduler:
         again, store_away = [], None
         for look, answer in zip(looks, answers, strict=True):
             if answer is None:
-                self._carry_out(look)
+                self._unsent += self._messages(look)
             elif not isinstance(answer, redis.RedisError):
                 again.append(look.claim)
             elif away(answer):
                 store_away = answer
             else:
                 self._set_aside(look.claim, type(answer).__name__)
+        self._enqueue()
         if store_away:
             raise store_away
         return again
@@ -213,11 +218,17 @@ class Scheduler:
         )
         return replace(outlook, events=(*outlook.events, task))
 
-    def _carry_out(self, look: _Look) -> None:
+    def _messages(self, look: _Look) -> "Iterator[dramatiq.Message[None]]":
         for channel, attempt in look.outlook.attempts:
-            self.queues.enqueue(send_message(channel, attempt, look.at if self.app.clock.rehearsal else None))
+            yield send_message(channel, attempt, look.at if self.app.clock.rehearsal else None)
         if ask := look.outlook.ask:
-            self.queues.enqueue(ask_message(ask.channel, ask.what, attempt_id(look.outlook.case, ask.attempt)))
+            yield ask_message(ask.channel, ask.what, attempt_id(look.outlook.case, ask.attempt))
+
+    def _enqueue(self) -> None:
+        """What the queue does not take now it is given again at the next tick, before anything more is claimed."""
+        while self._unsent:
+            self.queues.enqueue(self._unsent[0])
+            self._unsent.popleft()
 
     def _failure(self, seen: Seen, at: datetime, error: Exception) -> Commit:
         """Count it on the case; the third in a row holds it with its place. No silent loop."""

@@ -9,6 +9,7 @@ from threading import Barrier, Thread
 from typing import Any
 
 import pytest
+import redis
 import structlog
 
 from tests.conftest import MakeApp
@@ -273,3 +274,20 @@ def test_a_message_given_back_keeps_the_gap_to_what_was_said_meanwhile(rig: Rig,
     rig.jump(MORNING + timedelta(minutes=6))
     rig.settle(case)
     assert len(outbox(tmp_path)) == 1
+
+
+def test_what_the_queue_refuses_is_given_to_it_again(rig: Rig) -> None:
+    """Reserved, and the queue takes no writes: nothing more is reserved; once it does, none waits a lease."""
+    first, queue = rig.open(), rig.app.broker.client
+    queue.config_set("min-replicas-to-write", 1)
+    try:
+        with pytest.raises(redis.ResponseError):
+            rig.tick()
+        second = rig.open(job_id="j-2", debtor__id="D-2", invoices__0__number="F-2")
+        with pytest.raises(redis.ResponseError):
+            rig.tick()
+        assert (rig.reserved(first) != [], rig.reserved(second)) == (True, [])
+    finally:
+        queue.config_set("min-replicas-to-write", 0)
+    rig.tick()
+    assert rig.app.broker.waiting("email") == {"email": 2}
