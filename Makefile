@@ -28,8 +28,9 @@ install: .venv/bin/python  ## Install into .venv what runs, without what tests i
 demo: setup  ## Watch unpaid invoices being chased, on throw-away servers and sandbox providers
 	@$(BIN)/relance demo
 
-test: setup  ## Run the whole suite on the embedded server
-	$(BIN)/python -m pytest
+test: setup  ## Run the whole suite on the embedded server, and the small chaos run after it
+	$(BIN)/python -m pytest --ignore tests/chaos/test_bounded.py
+	$(BIN)/python -m pytest -n0 tests/chaos/test_bounded.py
 
 image: setup  ## Run the Dockerfile's own steps in a folder, and send a job with what comes of them
 	$(BIN)/python -m pytest -n0 tests/deploy/image.py

@@ -10,7 +10,7 @@ import uvicorn
 from channels.base import ConfigurationError
 from channels.settings import secret
 from worker.app import App
-from worker.store import until_it_answers
+from worker.store import hurry, until_it_answers
 from worker.web.doors import create
 
 #: How long the port is not bound while the servers are asked what must be known of them, in seconds.
@@ -30,6 +30,8 @@ def serve(app: App, stop: Event, begin: Callable[[], None], answer_within: int =
     Raises ConfigurationError for a port that is none, or taken, and what `begin` raises.
     """
     host, port = listens_on(app)
+    for client in (app.client, app.broker.client):
+        hurry(client)  # a provider that gives up, after 15 s, has heard nothing; one that hears 503 comes again
     config = uvicorn.Config(
         create(app),
         log_config=None,
