@@ -9,8 +9,9 @@ from tests.chaos.plan import SENDERS, Kill
 from tests.chaos.stage import Stage, kill
 from tests.chaos.tail import Tail
 
-#: How long an aimed kill waits for an open request, and any for its part to be there, in seconds.
-_PATIENCE = 5.0
+#: How long an aimed kill waits for an open request, and any for its part to be there, in seconds: where a machine is
+#: busy, what was killed before takes its time to come back.
+_PATIENCE = 30.0
 _PAUSE = 0.004
 
 
