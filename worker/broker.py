@@ -6,7 +6,7 @@ is not a ConnectionError, and a lost acknowledgement would stay lost.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event
 from typing import Any, cast
@@ -186,19 +186,34 @@ def _closing_connections() -> Iterator[None]:
         raise ConnectionClosed(error) from None
 
 
-class SafeBroker(RedisBroker):
-    """RedisBroker with the consumer above. The client is ours: bounded waits, bytes."""
+class _Dispatch:
+    """dramatiq's script. Whatever it is asked may be repeated, but for a fetch whose answer was lost.
 
-    def __init__(self, client: redis.Redis, rejected: RejectedJobs) -> None:
+    To ask again would bring the next messages, and leave those behind in a worker that does not know of them. Failing,
+    it makes room for a new consumer, which finds them (`_Consumer._take_back`).
+    """
+
+    def __init__(self, patient: Script, once: Script) -> None:
+        self._patient, self._once = patient, once
+
+    def __call__(self, keys: Sequence[Any], args: Sequence[Any]) -> Any:
+        return (self._once if args[0] == "fetch" else self._patient)(keys, args)
+
+
+class SafeBroker(RedisBroker):
+    """RedisBroker with the consumer above. The clients are ours: bounded waits, bytes; `once` never asks again."""
+
+    def __init__(self, client: redis.Redis, once: redis.Redis, rejected: RejectedJobs) -> None:
         super().__init__(
             client=client,
             middleware=[CurrentMessage(), _RejectFailures(rejected)],
             heartbeat_timeout=HEARTBEAT_MS,
             maintenance_chance=1_000_000,
         )
-        self.scripts = {
-            name: Script(client, cast("str | bytes", script.script)) for name, script in self.scripts.items()
-        }
+        self.once = once
+        texts = {name: cast("str | bytes", script.script) for name, script in self.scripts.items()}
+        scripts = {name: Script(client, text) for name, text in texts.items()}
+        self.scripts = {**scripts, "dispatch": _Dispatch(scripts["dispatch"], Script(once, texts["dispatch"]))}
         self.rejected = rejected
         #: By queue, the broker's own ids of the messages that worker threads were given and have not finished.
         self.in_hand: dict[str, set[str]] = {}
@@ -234,6 +249,6 @@ class _RejectFailures(Middleware):
 def make_broker(url: str, store: redis.Redis) -> SafeBroker:
     """The broker, made dramatiq's global one so that actors bind to it and to nothing else."""
     dramatiq.set_encoder(StrictEncoder())
-    broker = SafeBroker(connect(url, text=False), RejectedJobs(store))
+    broker = SafeBroker(connect(url, text=False), connect(url, text=False, retries=0), RejectedJobs(store))
     dramatiq.set_broker(broker)
     return broker
