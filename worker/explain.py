@@ -1,7 +1,7 @@
 """What is next for a case, when, and why not yet: the rules' own decision, in words."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -13,12 +13,15 @@ from worker.dunning.decision import Ask, Decision, End, HandOver, HoldInvoices, 
 from worker.dunning.ladder import STALE, decide
 from worker.dunning.model import Case, Send, StepRun, attempt_id
 from worker.dunning.preflight import DEFECTS
+from worker.dunning.strategy import Strategy
+from worker.ramp import begins, called_at
 
 #: Why a case waits, for a person.
 REASONS = {
     "not_due": "its day has not come",
     "gap": "the minimum gap since the last contact has not passed",
     "window": "it is outside of the debtor's contact hours",
+    "ramp": "many are due at once, and they go one after another",
     "queue_full": "the channel's workers are far behind",
     "backoff": "it did not get through; it is tried again then",
     "in_flight": "a worker is on it",
@@ -114,9 +117,18 @@ def explain(app: App, seen: Seen, now: datetime) -> Explanation:
     if strategy is None and not case.ended:
         gone = f"its strategy, {case.strategy!r}, is not configured any more"
         return Explanation(case.id, "held", "", None, gone, unsent, case.tasks)
-    decision = decide(case, strategy, now, app.around(seen)) if strategy else Wait("ended")
+    decision = _decided(app, seen, strategy, now) if strategy else Wait("ended")
     state, step, at = _state(decision)
     return Explanation(case.id, state, step, at, in_words(case, decision), unsent, case.tasks, answers(case))
+
+
+def _decided(app: App, seen: Seen, strategy: Strategy, now: datetime) -> Decision:
+    """As a scheduler would decide, who knows of the line too."""
+    around = app.around(seen)
+    decision = decide(seen.case, strategy, now, around)
+    if app.config.creditors[seen.case.creditor].ramp and isinstance(decision, Remind) and begins(seen.case, decision):
+        return decide(seen.case, strategy, now, replace(around, turn=called_at(app.client, seen.case)))
+    return decision
 
 
 def answers(case: Case) -> tuple[str, ...]:

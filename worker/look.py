@@ -199,7 +199,7 @@ def settle_agenda(commit: Commit, case: Case, wait: Wait | None, now: datetime) 
 
 def announce(commit: Commit, version: int, case: Case, wait: Wait, now: datetime) -> None:
     """Tell upstream when the case is looked at next, and why not yet."""
-    if wait.reason in ("in_flight", "ended", "queue_full") or wait.reason.startswith("paused"):
+    if wait.reason in ("in_flight", "ended", "queue_full", "ramp") or wait.reason.startswith("paused"):
         return
     fields: Mapping[str, str] = {"reason": wait.reason, "step": wait.step}
     until = {"until": wait.until.isoformat()} if wait.until else {}

@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from worker.app import App
 from worker.commit import Keys, moment
 from worker.queues import FACTS, INBOUND, REMINDERS
+from worker.ramp import in_line
 from worker.rejected import RejectedJobs
 from worker.silence import silences
 
@@ -42,6 +43,7 @@ class Measured:
     queues: Mapping[str, int]
     rejected: int
     silent: Mapping[str, int]
+    in_line: Mapping[str, int]
     creditors: Mapping[str, Kept]
     max_ages: Mapping[str, timedelta]
 
@@ -94,6 +96,12 @@ GAUGES = (
         "1 where nothing was heard of payments for too long",
         ("creditor",),
         lambda m: [((name,), m.stale(name)) for name in m.max_ages],
+    ),
+    Gauge(
+        "relance_ramp_cases",
+        "Cases that stand in line, since too many are due at once",
+        ("creditor",),
+        lambda m: [((name,), count) for name, count in m.in_line.items()],
     ),
     Gauge("relance_rejected_jobs", "Jobs that could not be taken, and are kept", (), _one(lambda m: m.rejected)),
     Gauge("relance_open_tasks", "Tasks that people have not done", (), _each(lambda k: k.tasks)),
@@ -153,6 +161,7 @@ def measure(app: App) -> Measured:
         queues=app.broker.waiting(REMINDERS, FACTS, INBOUND, *app.config.channels),
         rejected=RejectedJobs(app.client).count(),
         silent={name: silence.messages for name, silence in silences(app).items()},
+        in_line=in_line(app),
         creditors=_kept(app),
         max_ages={name: rules.max_age for name, rules in guarded.items() if rules},
     )

@@ -31,6 +31,7 @@ from worker.logs import place_of
 from worker.look import HANDOVER, Outlook, failure, follow, write
 from worker.messages import wording_of
 from worker.queues import FACTS, INBOUND, REMINDERS, Queues, ask_message, send_message
+from worker.ramp import Asking, Ramps, begins
 from worker.silence import Listener
 from worker.store import away
 
@@ -57,6 +58,7 @@ class _Look:
     """What a look at a claimed case came to, at that ladder time, and the commit that makes it so."""
 
     claim: Claimed
+    seen: Seen
     at: datetime
     outlook: Outlook
     commit: Commit
@@ -70,8 +72,8 @@ class Scheduler:
         self.queues = queues
         self.skip_idle = skip_idle
         self.stop = Flag()
-        self._feeds, self._listener = Feeds(app), Listener(app)
         self._unsent: deque[dramatiq.Message[None]] = deque()
+        self._feeds, self._listener, self._ramps = Feeds(app), Listener(app), Ramps(app)
         self._quiet_since = time.monotonic()
         self._looked_at = 0.0
         self._full: frozenset[str] = frozenset()
@@ -130,6 +132,7 @@ class Scheduler:
 
     def _serve(self, creditor: str, now: datetime) -> int:
         real = self.app.clock.real()
+        self._ramps.call(creditor, now)
         claimed, back = self.app.cases.claim(creditor, now=now, real=real, lease=CLAIM_LEASE, limit=BATCH)
         if back:
             _log.warning("lease.expired", creditor=creditor, cases=back)
@@ -151,6 +154,7 @@ class Scheduler:
         """One look at each, in two round trips for all; returns those that others wrote to meanwhile."""
         found = self.app.cases.see_each([claim.case_id for claim in claims])
         looks = [look for claim, seen in zip(claims, found, strict=True) if (look := self._look(claim, seen, now))]
+        looks = self._in_turn(looks, now)
         answers = self.app.cases.commit_each([look.commit for look in looks])
         again, store_away = [], None
         for look, answer in zip(looks, answers, strict=True):
@@ -171,6 +175,21 @@ class Scheduler:
         _log.error("case.unreadable", case=claim.case_id, error=error)
         self.app.cases.set_aside(claim.case_id, self.app.clock.real() + SET_ASIDE)
 
+    def _in_turn(self, looks: Sequence[_Look], now: datetime) -> list[_Look]:
+        """The looks, but for cases of a backlog whose turn has not come: those wait for it."""
+        asking = [
+            Asking(look.seen.case, look.claim.at)
+            for look in looks
+            if look.outlook.remind and begins(look.seen.case, look.outlook.remind)
+        ]
+        until = self._ramps.put_off(asking, now) if asking else {}
+        return [
+            self._look_at_one(look.claim, look.seen, now, until[look.claim.case_id])
+            if look.claim.case_id in until
+            else look
+            for look in looks
+        ]
+
     def _look(self, claim: Claimed, seen: Seen | UnreadableCase | None, now: datetime) -> _Look | None:
         """One look at one case, at the time its agenda entry bears where the clock runs faster than we do."""
         if seen is None:
@@ -179,19 +198,25 @@ class Scheduler:
         if isinstance(seen, UnreadableCase):
             self._set_aside(claim, str(seen))
             return None
+        return self._look_at_one(claim, seen, now)
+
+    def _look_at_one(self, claim: Claimed, seen: Seen, now: datetime, turn: datetime | None = None) -> _Look:
         at = claim.at if self.app.clock.rehearsal else now
         try:
-            outlook = self._put_off(self._outlook(seen, at), at)
-            return _Look(claim, at, outlook, self._commit(seen, outlook, at))
+            outlook = self._put_off(self._outlook(seen, at, turn), at)
+            commit = self._commit(seen, outlook, at)
+            if outlook.wait:
+                self._ramps.note(commit, outlook.case, outlook.wait, claim.at)
+            return _Look(claim, seen, at, outlook, commit)
         except Exception as error:
-            return _Look(claim, at, Outlook((), seen.case), self._failure(seen, at, error))
+            return _Look(claim, seen, at, Outlook((), seen.case), self._failure(seen, at, error))
 
-    def _outlook(self, seen: Seen, at: datetime) -> Outlook:
+    def _outlook(self, seen: Seen, at: datetime, turn: datetime | None) -> Outlook:
         case = seen.case
         return follow(
             case,
             self.app.config.strategies[case.strategy],
-            replace(self.app.around(seen), full=self._full),
+            replace(self.app.around(seen), full=self._full, turn=turn),
             now=at,
             real=self.app.clock.real(),
             digest=self.app.config.digest,

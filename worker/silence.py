@@ -25,7 +25,7 @@ LATE = timedelta(hours=1)
 EVERY, AGAIN = timedelta(minutes=1), timedelta(hours=1)
 
 #: Waits that are no plan: the message was to go by now, and something slows it down.
-_SLOW = frozenset({"backoff", "queue_full", "in_flight"})
+_SLOW = frozenset({"backoff", "queue_full", "ramp", "in_flight"})
 
 #: Pauses under which no case is looked at.
 STOPPED = ("all", "creditor")
@@ -64,6 +64,8 @@ class Silence:
 
 def plan(commit: Commit, case: Case, wait: Wait) -> None:
     """What the case waits for says when its next message is to go, if one is."""
+    if wait.reason == "queue_full" and wait.until:
+        expect_now(commit, case, wait.until)
     if wait.reason in _SLOW:
         return
     if wait.step and wait.until and not wait.reason.startswith(("held: ", "paused: ")):

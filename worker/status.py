@@ -10,6 +10,7 @@ from worker.messages import VOICE_DOOR
 from worker.operations import orphaned, paused, tasks, uncertain_attempts
 from worker.providers import Providers, Route
 from worker.queues import FACTS, INBOUND, REMINDERS
+from worker.ramp import in_line
 from worker.rejected import RejectedJobs
 from worker.silence import Silence, silences
 from worker.stream import Behind, behind
@@ -19,6 +20,7 @@ from worker.stream import Behind, behind
 class Status:
     """`lag`: how long the earliest agenda entry is overdue; `next_look`: when it is, if it is not.
 
+    `in_line`: how many cases wait for their turn behind others (`ramp`), of each creditor that has any.
     `silent`: whose messages did not go out although they were to, an hour ago or longer.
     `webhooks`: how far each is behind. `orphaned`: how many open cases there are of creditors whose file is gone.
     """
@@ -34,6 +36,7 @@ class Status:
     rejected: int
     tasks: int
     paused: dict[str, list[str]]
+    in_line: dict[str, int]
     silent: dict[str, Silence]
     orphaned: dict[str, int]
     webhooks: dict[str, Behind | None]
@@ -56,6 +59,7 @@ def status(app: App) -> Status:
         rejected=RejectedJobs(app.client).count(),
         tasks=len(tasks(app, app.config.creditors)),
         paused=paused(app),
+        in_line={name: count for name, count in in_line(app).items() if count},
         silent=silences(app),
         orphaned=orphaned(app),
         webhooks=_webhooks(app),

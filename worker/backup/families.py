@@ -57,6 +57,7 @@ CREDITORS: Sequence[Family] = (
     Family("rate", "string", "left_out", "how much the doors have let pass in the last minute"),
     Family("forwarder", "string", "left_out", "who hands events on just now: it runs out by itself in half a minute"),
     Family("expected", "zset", "left_out", "when each next message is to go is said anew at the case's next look"),
+    Family("ramp", "zset", "left_out", "whose turn it is after an outage: an import begins another line"),
     Family("silence", "string", "left_out", "since when the alarm rings"),
     Family("import", "set", "left_out", "what of a backup was read in so far; nobody uses it before all of it was"),
     Family("import:", "string", "left_out", "the same"),

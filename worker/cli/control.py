@@ -132,6 +132,7 @@ def _rows(found: "Status") -> list[tuple[str, str]]:
         ("open tasks", str(found.tasks)),
         ("paused", pauses or "nothing"),
         ("silent", "; ".join(f"{name}: {_late(each)}" for name, each in found.silent.items()) or "nothing"),
+        *(("in line", f"{name}: {count} cases, which go one after another") for name, count in found.in_line.items()),
         *(("no file", f"{name}: nobody looks at its open cases ({n})") for name, n in found.orphaned.items()),
         *(("webhook", f"{name}: {_behind(each)}") for name, each in found.webhooks.items()),
         *(("carries", line) for line in found.routes),

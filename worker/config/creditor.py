@@ -15,7 +15,7 @@ from worker import fields
 from worker.config import grammar
 from worker.config.frozen import Frozen
 from worker.config.grammar import Rate
-from worker.config.guards import PaymentsFeed
+from worker.config.guards import PaymentsFeed, RampText
 from worker.config.names import ChannelName, ProviderName, StrategyName
 from worker.dunning.call_menu import ACTIONS, KEYS, Action, clashes
 from worker.dunning.model import DebtorKind
@@ -221,7 +221,7 @@ class Creditor(Frozen):
     used when a job names none. `providers` overrides, per channel, those of channels.yaml.
     `mode: shadow`: everything runs, the outbox sends.
     `api_keys` are hashes of the keys that open the HTTP door, at most `api_rate` requests at a time.
-    `payments_feed` is the guard against chasing while nobody tells of payments.
+    `payments_feed` is the guard against chasing while nobody tells of payments, `ramp` that against too many at once.
     """
 
     id: str = Field(pattern=r"^[a-z0-9_]{1,31}$")  # a debtor's mailbox to answer to holds it, in 64 characters in all
@@ -248,6 +248,7 @@ class Creditor(Frozen):
     webhook: Webhook | None = None
     still_due: StillDue | None = None
     payments_feed: PaymentsFeed | None = None
+    ramp: RampText | None = None
 
     @field_validator("iban")
     @classmethod

@@ -19,6 +19,7 @@ _CAP = re.compile(r"([1-9][0-9]{0,2}) in ([1-9][0-9]{0,2}) ?d")
 _WAIT = re.compile(r"([1-9][0-9]{0,3}) ?([smh])")
 _AGE = re.compile(r"([1-9][0-9]{0,3}) ?([mhd])")
 _RATE = re.compile(r"([1-9][0-9]{0,3}) ?/ ?([sm])")
+_RAMP = re.compile(r"([1-9][0-9]?|100) ?% per ([1-9][0-9]{0,3}) ?([mh])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -27,6 +28,16 @@ class Rate(NamedTuple):
 
     most: int
     per: timedelta
+
+
+class Ramp(NamedTuple):
+    """So many in a hundred of a backlog, in so long."""
+
+    percent: int
+    per: timedelta
+
+    def __str__(self) -> str:
+        return f"{self.percent}% per {self.per // timedelta(minutes=1)}m"
 
 
 def when(value: str) -> When:
@@ -104,6 +115,14 @@ def rate(value: str) -> Rate:
     if not found:
         raise ValueError("not a rate (expected one such as '20/s' or '600/m')")
     return Rate(int(found[1]), timedelta(**{_UNITS[found[2]]: 1}))
+
+
+def ramp(value: str) -> Ramp:
+    """`10% per 10m`: a tenth of the backlog in ten minutes."""
+    found = _RAMP.fullmatch(" ".join(value.split()))
+    if not found:
+        raise ValueError("not a ramp (expected one such as '10% per 10m')")
+    return Ramp(int(found[1]), timedelta(**{_UNITS[found[3]]: int(found[2])}))
 
 
 def _span(part: str) -> Iterator[int]:

@@ -19,13 +19,14 @@ class Around:
 
     `contacts` are the recent contacts of this debtor over all cases. `paused` are the scopes under the stop button that
     cover the case ("all", "creditor", "strategy:b2b", "channel:sms"), and FEED, which covers claims alone. `full` are
-    channels whose workers are far behind.
+    channels whose workers are far behind. `turn`: until when the case stands in line behind others that are due.
     """
 
     calendar: Calendar
     contacts: Sequence[Contact] = ()
     paused: frozenset[str] = frozenset()
     full: frozenset[str] = frozenset()
+    turn: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -286,6 +286,8 @@ def _remind(
     ready = tuple(channel for channel in free if opens[channel] <= view.now)
     if not ready:
         return Wait("window", min(opens.values()), step.name)
+    if view.around.turn and not (own and own.taken):
+        return Wait("ramp", view.around.turn, step.name)
     return Remind(step, anchor, covers, _deadline(view, step, anchor), ready, plan)
 
 

@@ -132,7 +132,14 @@ def test_every_kind_of_key_has_its_place(rig: Rig) -> None:
         assert family is not None
         assert rig.app.client.type(key) == family.kind
     met = {family.name for family in placed.values() if family}
-    assert {family.name for family in CREDITORS} - met == {"forwarder", "restored", "import", "import:", "silence"}
+    assert {family.name for family in CREDITORS} - met == {
+        "forwarder",
+        "restored",
+        "import",
+        "import:",
+        "ramp",
+        "silence",
+    }
     written = backup(rig.app)
     rig.app.client.flushall()
     read_in(rig.app, written)

@@ -193,6 +193,14 @@ def test_status_names_who_is_silent(relance: Relance, make_app: MakeApp) -> None
     assert rows["silent"] == f"demo: 1 did not go, the first of {since.isoformat(timespec='minutes')}"
 
 
+def test_status_says_how_many_stand_in_line(relance: Relance, make_app: MakeApp, copy: Copy) -> None:
+    """After an outage somebody will ask why messages go one after another."""
+    copy.edit(DEMO, "mode: live", "ramp: 10% per 10m")
+    make_app(config=copy.folder).client.zadd(Keys("demo").line, {"demo-a": 1, "demo-b": 2})
+    rows = relance.says("status", RELANCE_CONFIG=str(copy.folder)).splitlines()
+    assert "in line\tdemo: 2 cases, which go one after another" in rows
+
+
 def test_status_as_json_is_exact(relance: Relance, make_app: MakeApp) -> None:
     """Every field; durations in seconds; moments with their offset."""
     make_app()
