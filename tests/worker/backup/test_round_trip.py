@@ -138,6 +138,10 @@ def test_every_kind_of_key_has_its_place(rig: Rig) -> None:
         "import",
         "import:",
         "ramp",
+        "line",
+        "turns",
+        "missed",
+        "gone",
         "silence",
     }
     written = backup(rig.app)
