@@ -112,6 +112,7 @@ class App(Setup):
         self.client.close()
         if "broker" in vars(self):
             self.broker.client.close()
+            self.broker.once.close()
 
     def around(self, seen: Seen) -> Around:
         """What a decision about the case depends on besides it."""

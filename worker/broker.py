@@ -2,11 +2,12 @@
 
 Facts and measurements behind each line: messages that are not messages break dramatiq's consumer and strand those
 fetched with them; an exception without the Retries middleware would be acknowledged in silence; redis-py's TimeoutError
-is not a ConnectionError, and a lost acknowledgement would stay lost.
+is not a ConnectionError, and a lost acknowledgement would stay lost; redis-py asks again by itself, and what a first
+answer held that never came would stay with a worker that does not know of it.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from threading import Event
 from typing import Any, cast
@@ -186,19 +187,37 @@ def _closing_connections() -> Iterator[None]:
         raise ConnectionClosed(error) from None
 
 
-class SafeBroker(RedisBroker):
-    """RedisBroker with the consumer above. The client is ours: bounded waits, bytes."""
+class _Dispatch:
+    """dramatiq's one script. What is fetched is asked for once; every other command may be asked again.
 
-    def __init__(self, client: redis.Redis, rejected: RejectedJobs) -> None:
+    An answer that is lost on the way leaves its messages with this worker: asked again, the server would give others,
+    and nobody would ever learn of the first. So that loss must be seen: it makes a new consumer, which takes them back.
+    """
+
+    def __init__(self, text: str | bytes, client: redis.Redis, once: redis.Redis) -> None:
+        self._again, self._once = Script(client, text), Script(once, text)
+
+    def __call__(self, keys: Sequence[Any], args: Sequence[Any]) -> Any:
+        """The script's answer. Raises redis errors."""
+        return (self._once if args[0] == "fetch" else self._again)(keys, args)
+
+
+class SafeBroker(RedisBroker):
+    """RedisBroker with the consumer above. The clients are ours: bounded waits, bytes; `once` asks nothing twice."""
+
+    def __init__(self, client: redis.Redis, once: redis.Redis, rejected: RejectedJobs) -> None:
         super().__init__(
             client=client,
             middleware=[CurrentMessage(), _RejectFailures(rejected)],
             heartbeat_timeout=HEARTBEAT_MS,
             maintenance_chance=1_000_000,
         )
+        texts = {name: cast("str | bytes", script.script) for name, script in self.scripts.items()}
         self.scripts = {
-            name: Script(client, cast("str | bytes", script.script)) for name, script in self.scripts.items()
+            "dispatch": _Dispatch(texts["dispatch"], client, once),
+            "maxstack": Script(client, texts["maxstack"]),
         }
+        self.once = once
         self.rejected = rejected
         #: By queue, the broker's own ids of the messages that worker threads were given and have not finished.
         self.in_hand: dict[str, set[str]] = {}
@@ -234,6 +253,6 @@ class _RejectFailures(Middleware):
 def make_broker(url: str, store: redis.Redis) -> SafeBroker:
     """The broker, made dramatiq's global one so that actors bind to it and to nothing else."""
     dramatiq.set_encoder(StrictEncoder())
-    broker = SafeBroker(connect(url, text=False), RejectedJobs(store))
+    broker = SafeBroker(connect(url, text=False), connect(url, text=False, retries=0), RejectedJobs(store))
     dramatiq.set_broker(broker)
     return broker

@@ -71,9 +71,24 @@ def next_database(url: str) -> str:
     return f"{url.partition('?')[0]}?{urlencode(query)}"
 
 
-def connect(url: str, *, text: bool = True) -> redis.Redis:
+def same_database(one: str, other: str) -> bool:
+    """Do both URLs name one database of one server, as far as they themselves tell?"""
+    return _place(one) == _place(other)
+
+
+def _place(url: str) -> tuple[str, int, int]:
+    """Host or socket, port, and database."""
+    parts = urlsplit(url)
+    named = dict(parse_qsl(parts.query)).get("db")
+    if parts.scheme == "unix":
+        return parts.path, 0, int(named or 0)
+    host = "localhost" if parts.hostname in ("127.0.0.1", "::1") else parts.hostname or ""
+    return host, parts.port or 6379, int(named or parts.path[1:] or 0)
+
+
+def connect(url: str, *, text: bool = True, retries: int = 3) -> redis.Redis:
     """A client with bounded waits. Commits carry an id, so asking again after a lost answer does no harm."""
-    retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=3)
+    retry = Retry(ExponentialBackoff(cap=0.5, base=0.05), retries=retries)
     return redis.Redis.from_url(
         url,
         decode_responses=text,

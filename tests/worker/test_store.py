@@ -81,10 +81,29 @@ def test_a_queue_without_a_store_is_a_mistake() -> None:
         environment({"BROKER_URL": "redis://queue"})
 
 
+@pytest.mark.parametrize(
+    ("url", "same", "apart"),
+    [
+        ("redis://store", "redis://STORE:6379/0", "redis://store/1"),
+        ("redis://:pw@store:6379/2", "redis://store?db=2", "redis://:pw@store:6380/2"),
+        ("redis://localhost:7000/1", "redis://127.0.0.1:7000/1", "redis://queue:7000/1"),
+        ("rediss://store/3", "redis://store/3", "rediss://store/4"),
+        ("unix:///run/valkey.sock", "unix:///run/valkey.sock?db=0", "unix:///run/valkey.sock?db=1"),
+        ("unix:///run/valkey.sock?db=1", "unix://:pw@/run/valkey.sock?db=1", "unix:///run/queue.sock?db=1"),
+    ],
+)
+def test_a_queue_among_the_cases_is_refused(url: str, same: str, apart: str) -> None:
+    """However the two URLs are written; the text names both variables and quotes neither."""
+    with pytest.raises(ConfigurationError, match=r"^REDIS_URL and BROKER_URL name the same database: ") as caught:
+        environment({"REDIS_URL": url, "BROKER_URL": same})
+    assert "pw" not in str(caught.value)
+    assert environment({"REDIS_URL": url, "BROKER_URL": apart}).broker_url == apart
+
+
 def test_what_holds_a_password_does_not_show_it() -> None:
     """Neither what the environment said nor where the servers are prints a URL."""
     url = "redis://:s3cret@store"
-    found = environment({"REDIS_URL": url, "BROKER_URL": url})
+    found = environment({"REDIS_URL": url, "BROKER_URL": f"{url}/1"})
     assert "s3cret" not in f"{found!r}{Urls(url, url)!r}"
 
 

@@ -38,12 +38,13 @@ def environment(environ: Mapping[str, str]) -> Environment:
 
     Each may be a file's content, as REDIS_URL_FILE.
 
-    Raises channels.base.ConfigurationError for a file that cannot be read, for a URL that is none, and for a queue's
-    server without a store.
+    Raises channels.base.ConfigurationError for a file that cannot be read, for a URL that is none, for a queue's server
+    without a store, and for a queue in the store's own database.
     """
     redis_url, broker_url = _server(environ, "REDIS_URL"), _server(environ, "BROKER_URL")
     if broker_url and not redis_url:
         raise ConfigurationError("BROKER_URL is set but REDIS_URL is not: the queue would have no store beside it")
+    _check_apart(redis_url, broker_url)
     return Environment(
         redis_url=redis_url,
         broker_url=broker_url,
@@ -80,6 +81,19 @@ def _server(environ: Mapping[str, str], name: str) -> str:
 
     check_url(value, name)
     return value
+
+
+def _check_apart(redis_url: str, broker_url: str) -> None:
+    """The queue's upkeep walks through every key of its database, and nobody else is served meanwhile."""
+    if not broker_url:
+        return
+    from worker.store import same_database
+
+    if same_database(redis_url, broker_url):
+        raise ConfigurationError(
+            "REDIS_URL and BROKER_URL name the same database: give the queue another one or another server, "
+            "or leave BROKER_URL out"
+        )
 
 
 def _public_url(value: str) -> str:
