@@ -127,15 +127,9 @@ class _Consumer(_RedisConsumer):
 
     def _take_back(self) -> None:
         """What is fetched and in nobody's hands (its answer was lost, the worker stops) goes back to its queue."""
-        lost = self._fetched_ids() - self._in_hand
+        lost = self.broker.fetched(self.queue_name) - self._in_hand
         if lost:
             self.broker.do_requeue(self.queue_name, *lost)
-
-    def _fetched_ids(self) -> set[str]:
-        """The broker's own ids of what this worker has fetched from the queue and not acknowledged."""
-        broker = self.broker
-        members = broker.client.smembers(f"{broker.namespace}:__acks__.{broker.broker_id}.{self.queue_name}")
-        return {str(cast(bytes, member), "ascii", "replace") for member in members}
 
     def _fault(self, message: Any) -> str | None:
         """Why the message cannot be handled here; None if it can."""
@@ -145,7 +139,7 @@ class _Consumer(_RedisConsumer):
             return "actor_name: no actor of that name"
         redis_id = message.options["redis_message_id"]
         if redis_id not in self._fetched:
-            self._fetched = self._fetched_ids()  # once for each batch
+            self._fetched = self.broker.fetched(self.queue_name)  # once for each batch
         return None if redis_id in self._fetched else "options.redis_message_id: not the one it is stored under"
 
     def _set_aside(self, data: bytes, reason: str) -> None:
@@ -157,7 +151,7 @@ class _Consumer(_RedisConsumer):
     def _redis_id(self, data: bytes) -> str | None:
         """Under which id those bytes are stored: what they say of themselves need not be true."""
         messages = f"{self.broker.namespace}:{self.queue_name}.msgs"
-        for redis_id in self._fetched_ids() - self._in_hand:
+        for redis_id in self.broker.fetched(self.queue_name) - self._in_hand:
             stored = cast("bytes | None", self.broker.client.hget(messages, redis_id))
             if stored is not None and _same(stored, data):
                 return redis_id
@@ -226,6 +220,11 @@ class SafeBroker(RedisBroker):
     def consumer_class(self) -> type[_Consumer]:
         """What reads a queue."""
         return _Consumer
+
+    def fetched(self, queue: str) -> set[str]:
+        """The broker's own ids of what this process has fetched from the queue and not acknowledged."""
+        members = self.client.smembers(f"{self.namespace}:__acks__.{self.broker_id}.{queue}")
+        return {str(cast(bytes, member), "ascii", "replace") for member in members}
 
     def waiting(self, *queues: str) -> dict[str, int]:
         """How many messages are in each queue, fetched ones included, in one round trip."""
