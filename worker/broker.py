@@ -2,7 +2,8 @@
 
 Facts and measurements behind each line: messages that are not messages break dramatiq's consumer and strand those
 fetched with them; an exception without the Retries middleware would be acknowledged in silence; redis-py's TimeoutError
-is not a ConnectionError, and a lost acknowledgement would stay lost.
+is not a ConnectionError, and a lost acknowledgement would stay lost; redis-py asks again by itself, and what a first
+answer held that never came would stay with a worker that does not know of it.
 """
 
 import json
@@ -126,15 +127,9 @@ class _Consumer(_RedisConsumer):
 
     def _take_back(self) -> None:
         """What is fetched and in nobody's hands (its answer was lost, the worker stops) goes back to its queue."""
-        lost = self._fetched_ids() - self._in_hand
+        lost = self.broker.fetched(self.queue_name) - self._in_hand
         if lost:
             self.broker.do_requeue(self.queue_name, *lost)
-
-    def _fetched_ids(self) -> set[str]:
-        """The broker's own ids of what this worker has fetched from the queue and not acknowledged."""
-        broker = self.broker
-        members = broker.client.smembers(f"{broker.namespace}:__acks__.{broker.broker_id}.{self.queue_name}")
-        return {str(cast(bytes, member), "ascii", "replace") for member in members}
 
     def _fault(self, message: Any) -> str | None:
         """Why the message cannot be handled here; None if it can."""
@@ -144,7 +139,7 @@ class _Consumer(_RedisConsumer):
             return "actor_name: no actor of that name"
         redis_id = message.options["redis_message_id"]
         if redis_id not in self._fetched:
-            self._fetched = self._fetched_ids()  # once for each batch
+            self._fetched = self.broker.fetched(self.queue_name)  # once for each batch
         return None if redis_id in self._fetched else "options.redis_message_id: not the one it is stored under"
 
     def _set_aside(self, data: bytes, reason: str) -> None:
@@ -156,7 +151,7 @@ class _Consumer(_RedisConsumer):
     def _redis_id(self, data: bytes) -> str | None:
         """Under which id those bytes are stored: what they say of themselves need not be true."""
         messages = f"{self.broker.namespace}:{self.queue_name}.msgs"
-        for redis_id in self._fetched_ids() - self._in_hand:
+        for redis_id in self.broker.fetched(self.queue_name) - self._in_hand:
             stored = cast("bytes | None", self.broker.client.hget(messages, redis_id))
             if stored is not None and _same(stored, data):
                 return redis_id
@@ -187,21 +182,22 @@ def _closing_connections() -> Iterator[None]:
 
 
 class _Dispatch:
-    """dramatiq's script. Whatever it is asked may be repeated, but for a fetch whose answer was lost.
+    """dramatiq's one script. What is fetched is asked for once; every other command may be asked again.
 
-    To ask again would bring the next messages, and leave those behind in a worker that does not know of them. Failing,
-    it makes room for a new consumer, which finds them (`_Consumer._take_back`).
+    An answer that is lost on the way leaves its messages with this worker: asked again, the server would give others,
+    and nobody would ever learn of the first. So that loss must be seen: it makes a new consumer, which takes them back.
     """
 
-    def __init__(self, patient: Script, once: Script) -> None:
-        self._patient, self._once = patient, once
+    def __init__(self, text: str | bytes, client: redis.Redis, once: redis.Redis) -> None:
+        self._again, self._once = Script(client, text), Script(once, text)
 
     def __call__(self, keys: Sequence[Any], args: Sequence[Any]) -> Any:
-        return (self._once if args[0] == "fetch" else self._patient)(keys, args)
+        """The script's answer. Raises redis errors."""
+        return (self._once if args[0] == "fetch" else self._again)(keys, args)
 
 
 class SafeBroker(RedisBroker):
-    """RedisBroker with the consumer above. The clients are ours: bounded waits, bytes; `once` never asks again."""
+    """RedisBroker with the consumer above. The clients are ours: bounded waits, bytes; `once` asks nothing twice."""
 
     def __init__(self, client: redis.Redis, once: redis.Redis, rejected: RejectedJobs) -> None:
         super().__init__(
@@ -210,10 +206,12 @@ class SafeBroker(RedisBroker):
             heartbeat_timeout=HEARTBEAT_MS,
             maintenance_chance=1_000_000,
         )
-        self.once = once
         texts = {name: cast("str | bytes", script.script) for name, script in self.scripts.items()}
-        scripts = {name: Script(client, text) for name, text in texts.items()}
-        self.scripts = {**scripts, "dispatch": _Dispatch(scripts["dispatch"], Script(once, texts["dispatch"]))}
+        self.scripts = {
+            "dispatch": _Dispatch(texts["dispatch"], client, once),
+            "maxstack": Script(client, texts["maxstack"]),
+        }
+        self.once = once
         self.rejected = rejected
         #: By queue, the broker's own ids of the messages that worker threads were given and have not finished.
         self.in_hand: dict[str, set[str]] = {}
@@ -222,6 +220,11 @@ class SafeBroker(RedisBroker):
     def consumer_class(self) -> type[_Consumer]:
         """What reads a queue."""
         return _Consumer
+
+    def fetched(self, queue: str) -> set[str]:
+        """The broker's own ids of what this process has fetched from the queue and not acknowledged."""
+        members = self.client.smembers(f"{self.namespace}:__acks__.{self.broker_id}.{queue}")
+        return {str(cast(bytes, member), "ascii", "replace") for member in members}
 
     def waiting(self, *queues: str) -> dict[str, int]:
         """How many messages are in each queue, fetched ones included, in one round trip."""

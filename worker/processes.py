@@ -18,6 +18,7 @@ from worker.broker import SafeBroker
 from worker.operations import remember_creditors
 from worker.queues import FACTS, INBOUND, REMINDERS
 from worker.store import until_it_answers
+from worker.stuck import STUCK_AFTER, Unfinished
 
 #: A process that was told to stop has ended within this long, whatever hangs, in seconds.
 STOP_WITHIN = 28.0
@@ -95,7 +96,14 @@ def _outlive(parent: int) -> None:
 
 
 def run_worker(
-    app: App, broker: SafeBroker, queues: Sequence[str], threads: int, stop: Event, within: float = STOP_WITHIN
+    app: App,
+    broker: SafeBroker,
+    queues: Sequence[str],
+    threads: int,
+    stop: Event,
+    within: float = STOP_WITHIN,
+    *,
+    stuck_after: float = STUCK_AFTER,
 ) -> None:
     """Work on these queues until `stop` is set, then finish or hand back what was fetched, within so many seconds.
 
@@ -106,6 +114,7 @@ def run_worker(
     declare(app, broker)
     worker = Worker(broker, queues=set(queues), worker_threads=threads, worker_timeout=100)
     worker.start()
+    Thread(target=Unfinished(broker, queues, stuck_after).watch, args=(stop,), daemon=True).start()
     _log.info("worker.started", queues=sorted(queues), threads=threads, config=app.config.digest)
     stop.wait()
     worker.stop(timeout=int(max(0.0, within - HANDING_BACK) * 1000))
