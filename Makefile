@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup install demo test image bench check format lock clean
+.PHONY: help setup install demo test image bench chaos check format lock clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | awk -F'\t' '{printf "%-8s %s\n", $$1, $$2}'
@@ -28,14 +28,18 @@ install: .venv/bin/python  ## Install into .venv what runs, without what tests i
 demo: setup  ## Watch unpaid invoices being chased, on throw-away servers and sandbox providers
 	@$(BIN)/relance demo
 
-test: setup  ## Run the whole suite on the embedded server
-	$(BIN)/python -m pytest
+test: setup  ## Run the whole suite on the embedded server, and the small chaos run after it
+	$(BIN)/python -m pytest --ignore tests/chaos/test_bounded.py
+	$(BIN)/python -m pytest -n0 tests/chaos/test_bounded.py
 
 image: setup  ## Run the Dockerfile's own steps in a folder, and send a job with what comes of them
 	$(BIN)/python -m pytest -n0 tests/deploy/image.py
 
 bench: setup  ## Measure speed and its price against plain dramatiq, the bare SDKs and Celery
 	$(BIN)/python -m tests.bench
+
+chaos: setup  ## Kill everything again and again while messages go out, and judge: none twice, none lost, none too late
+	$(BIN)/python -m tests.chaos $(CHAOS)
 
 check: setup  ## Lint, types, and who may import whom
 	$(BIN)/ruff check

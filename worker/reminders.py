@@ -174,10 +174,9 @@ class _Group:
         return events
 
     def _opening(self, invoices: list[Invoice]) -> list[Event]:
-        before = self.latest.case.id if self.latest else ""
         opened = CaseOpened(
             at=self.taking.now,
-            case=case_id_of(self.job.creditor, self.debtor.id, self.key, before),
+            case=self._next_id(),
             creditor=self.job.creditor,
             debtor=self.debtor,
             currency=self.currency,
@@ -187,6 +186,14 @@ class _Group:
             as_of=self.taking.as_of,
         )
         return [self._with_history(opened), *self._forgotten(opened), *self._lasting_holds(), *self._suppressed({})]
+
+    def _next_id(self) -> str:
+        """After the latest case; where that was taken up again (a payment came back), another had come after it."""
+        before = self.latest.case.id if self.latest else ""
+        name = case_id_of(self.job.creditor, self.debtor.id, self.key, before)
+        while before and self.taking.app.cases.load(name):
+            name = case_id_of(self.job.creditor, self.debtor.id, self.key, name)
+        return name
 
     def _forgotten(self, opened: CaseOpened) -> list[Event]:
         """The creditor was restored, and this very case may have been open in the time that is not known."""

@@ -28,6 +28,22 @@ def owed(rig: Rig, case: Case) -> str:
 # ---- payments that come back
 
 
+def test_a_case_that_was_taken_up_again_does_not_stand_in_the_next_ones_way(rig: Rig) -> None:
+    """Two cases were paid; the first one's payment comes back and is made good: the debtor's next debt is a third."""
+    first = rig.open()
+    rig.take(paid(12, reference="T1"))
+    rig.settle(first)
+    second = rig.open(job_id="j-b", as_of=at(13), invoices=[invoice("F-B", date(2026, 3, 31))])
+    rig.take(fact("payment_received", job_id="p-b", as_of=at(14), invoice="F-B", amount="100.00", currency="EUR"))
+    rig.settle(second)
+    rig.take(paid(15, kind="payment_failed", reference="T1"))
+    rig.take(paid(16, reference="T2"))
+    rig.settle(first)
+    third = rig.open(job_id="j-c", as_of=at(17), invoices=[invoice("F-C", date(2026, 3, 31))])
+    assert len({first.id, second.id, third.id}) == 3
+    assert owed(rig, third) == "100.00"
+
+
 def test_a_bounced_payment_reopens_the_case(rig: Rig) -> None:
     """What had ended it is undone: owed again, looked at now, and no longer spared for a part payment."""
     case = rig.open()

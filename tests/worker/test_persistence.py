@@ -74,7 +74,7 @@ def test_a_snapshot_forgets_what_was_sent_after_it(
 
 @pytest.mark.parametrize("server", [SNAPSHOTS], ids=["snapshots"], indirect=True)
 def test_what_a_snapshot_forgot_is_found_at_its_provider(server: Server, rig: Rig) -> None:
-    """Where there is a list, it is asked before anything leaves: the debtor gets one message, and the ladder goes on."""
+    """Where there is a list it is asked before anything leaves: the debtor gets one message, the ladder goes on."""
     case = rig.open()
     rig.app.client.save()
     rig.settle(case)
