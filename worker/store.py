@@ -94,7 +94,10 @@ def same_database(one: str, other: str) -> bool:
 
 
 def _place(url: str) -> tuple[str, int, int]:
-    """Host or socket, port, and database."""
+    """Host, socket, or what sentinels watch by which name; port, and database."""
+    if sentinel.is_watched(url):
+        watched = sentinel.parse(url)
+        return f"{sorted(watched.sentinels)} {watched.name}", 0, watched.database
     parts = urlsplit(url)
     named = dict(parse_qsl(parts.query)).get("db")
     if parts.scheme == "unix":

@@ -137,6 +137,7 @@ def test_a_queue_without_a_store_is_a_mistake() -> None:
         ("redis://localhost:7000/1", "redis://127.0.0.1:7000/1", "redis://queue:7000/1"),
         ("rediss://store/3", "redis://store/3", "rediss://store/4"),
         ("unix:///run/valkey.sock", "unix:///run/valkey.sock?db=0", "unix:///run/valkey.sock?db=1"),
+        ("redis+sentinel://:pw@a,b/main?db=1", "redis+sentinel://b,a/main?db=1", "redis+sentinel://a,b/main"),
         ("unix:///run/valkey.sock?db=1", "unix://:pw@/run/valkey.sock?db=1", "unix:///run/queue.sock?db=1"),
     ],
 )
