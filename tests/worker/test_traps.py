@@ -22,6 +22,7 @@ from tests.conftest import MakeApp
 from worker.actors import declare
 from worker.app import App
 from worker.broker import SafeBroker
+from worker.commit import Keys
 from worker.dunning.model import attempt_id
 from worker.embedded import Urls
 from worker.queues import send_message
@@ -185,9 +186,7 @@ def test_what_a_killed_worker_had_fetched_comes_back(make_app: MakeApp, store: U
             assert [shipped.do_fetch("facts", 9) for _ in range(100)] == [[]] * 100
         other = make_app(**sendgrid)
         assert len(other.broker.do_fetch("facts", 9)) == 1
-        rig.app.client.hset(
-            "relance:{demo}:paused", "channel:email", "1"
-        )  # the third case's own reminder is not the point
+        rig.app.client.hset(Keys("demo").paused, "channel:email", "1")  # the third case may wait
         with working(other, "email", "facts"):
             until(lambda: not left(other), 60)
         assert rig.case(paid.id).owed() == 0
@@ -198,12 +197,12 @@ def test_what_a_killed_worker_had_fetched_comes_back(make_app: MakeApp, store: U
 # ---- upkeep
 
 
-def upkeep(broker: RedisBroker, server: redis.Redis) -> list[Any]:
+def upkeep(broker: RedisBroker, server: redis.Redis) -> list[int]:
     """What the server is made to scan by a fetch that finds a dead worker: databases, one for each `KEYS`."""
     with server.monitor() as monitor:
         broker.do_fetch("reminders", 1)
         broker.client.echo("over")
-        seen = []
+        seen: list[int] = []
         for command in monitor.listen():
             if command["command"].startswith("ECHO"):
                 return seen
