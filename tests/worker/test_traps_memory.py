@@ -177,10 +177,12 @@ def test_a_worker_tells_what_it_does_not_finish(rig: Rig) -> None:
         arguments = (rig.app, rig.app.broker, ("email",), 1, stop)
         worker = Thread(target=run_worker, args=arguments, kwargs={"stuck_after": 0.5})
         worker.start()
-        until(lambda: [line for line in logged if line["event"] == "queue.stuck"])
-        answer.set()
-        stop.set()
-        worker.join(30)
+        try:
+            until(lambda: [line for line in logged if line["event"] == "queue.stuck"])
+        finally:
+            answer.set()
+            stop.set()
+            worker.join(30)
     (line,) = [line for line in logged if line["event"] == "queue.stuck"]
     assert (line["queue"], line["messages"], line["log_level"]) == ("email", 1, "warning")
     assert not left(rig)
