@@ -7,11 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import redis
 
 from tests.conftest import ROOT
 from tests.worker.config_copy import B2B, DEMO, Copy
 from tests.worker.rig import MORNING, Rig
 from worker.codec import decode_case, encode_case
+from worker.commit import Keys
 from worker.config import load
 from worker.dunning.model import Case
 from worker.explain import HOLD_WORDS
@@ -39,7 +41,10 @@ def test_every_row_of_the_status_is_in_the_runbook(relance: Relance, copy: Copy)
     """Whoever reads the screen finds each of its rows, in its order, and no row that it does not have."""
     relance.says("enqueue", str(ROOT / "config" / "examples" / "reminders.jsonl"))
     copy.edit(DEMO, "id: demo", "id: acme")
-    copy.edit(DEMO, "mode: live", "webhook: {url: 'http://127.0.0.1:9/', secret_env: ACME_SECRET}")
+    webhook = "webhook: {url: 'http://127.0.0.1:9/', secret_env: ACME_SECRET}"
+    copy.edit(DEMO, "mode: live", f"{webhook}\nramp: 10% per 10m")
+    with redis.Redis.from_url(str(relance.environ["REDIS_URL"])) as client:
+        client.zadd(Keys("acme").line, {"acme-a": 1})
     (copy.folder / DEMO).rename(copy.folder / "creditors" / "acme.yaml")
     screen = relance.says("status", RELANCE_CONFIG=str(copy.folder))
     rows = dict.fromkeys(line.partition("\t")[0] for line in screen.splitlines())
