@@ -23,7 +23,7 @@ from worker.stuck import STUCK_AFTER, Unfinished
 #: A process that was told to stop has ended within this long, whatever hangs, in seconds.
 STOP_WITHIN = 28.0
 #: What of that a worker keeps for handing back what it has not begun; the calls under way have the rest.
-HANDING_BACK = 3.0
+HANDING_BACK = 4.0
 #: A parent waits so much longer for its children before it kills them.
 PARENT_WAITS = 1.0
 #: A parent that is told a second time has killed its children, and has ended, within this long.

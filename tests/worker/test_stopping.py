@@ -117,7 +117,7 @@ def test_a_call_that_takes_longer_than_a_stop_is_cut_off_and_the_rest_handed_bac
     """The worker says so and ends; what it had fetched and not begun leaves through the next one, once."""
     sandbox.fault(MUTE)
     first, second = rig.open(), rig.open(job_id="j-2", debtor__id="D-2", invoices__0__number="F-2")
-    with program(tmp_path, "email", "4", code=WORKER, **environ) as worker:
+    with program(tmp_path, "email", "5", code=WORKER, **environ) as worker:
         begun(worker)
         rig.tick()
         until(sandbox.accepted)
@@ -180,7 +180,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
 def test_a_worker_stops_though_a_server_hangs(server: str, own: Own) -> None:
     """In the time it has, whichever it is; every job is taken later, once, and none is rejected."""
     assert run(own.folder, "enqueue", "-", "--queue", stdin=lines(30), **own.environ).returncode == 0
-    with program(own.folder, "reminders", "4", code=WORKER, **own.environ) as worker:
+    with program(own.folder, "reminders", "5", code=WORKER, **own.environ) as worker:
         until(lambda: worker.lines("job.taken"))
         with own.standing_still(server):
             worker.stop()
