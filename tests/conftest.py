@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import redis
+import structlog
 
 from worker.app import App, Rehearsal
 from worker.embedded import Embedded, Urls
@@ -57,3 +58,12 @@ def make_app(store: Urls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     yield make
     for app in made:
         app.close()
+
+
+@pytest.fixture
+def every_level() -> Iterator[None]:
+    """What is logged as `info` is heard too, also where a command was run in this process before, which hushes it."""
+    before = structlog.get_config()
+    structlog.reset_defaults()
+    yield
+    structlog.configure(**before)
