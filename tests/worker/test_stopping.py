@@ -11,10 +11,14 @@ from pathlib import Path
 import pytest
 
 from channels.sandbox import Fault, Sandbox
+from channels.settings import TwilioSettings
 from tests.conftest import ROOT, MakeApp
+from worker import forward
 from worker.app import App, Rehearsal
 from worker.dunning.model import Case, attempt_id
 from worker.embedded import Embedded, Urls
+from worker.processes import HANDING_BACK, PARENT_WAITS, STOP_WITHIN
+from worker.web.server import ANSWER_WITHIN
 
 from .config_copy import CHANNELS, Copy
 from .programs import Program, living, program, run, sweep, until
@@ -277,3 +281,11 @@ def test_a_second_signal_ends_up_and_its_servers_gently(
     assert taken.count(attempt_id(cut_off[0], 1)) == 1
     assert len(taken) == len(set(taken))
     sweep(folder)
+
+
+def test_the_times_of_a_stop_hold_together() -> None:
+    """As shipped, a call and a door's answer end before the process does, and a parent has ended within 30 s."""
+    assert TwilioSettings().bound <= STOP_WITHIN - HANDING_BACK
+    assert ANSWER_WITHIN + 2 < STOP_WITHIN
+    assert forward.TIMEOUT.total_seconds() + 2 * forward.PATIENCE < STOP_WITHIN
+    assert STOP_WITHIN + PARENT_WAITS < 30
