@@ -1,5 +1,6 @@
 """What the tests share: real servers, one pair per test process, and parts put together on them."""
 
+import logging
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -60,10 +61,13 @@ def make_app(store: Urls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
         app.close()
 
 
-@pytest.fixture
-def every_level() -> Iterator[None]:
-    """What is logged as `info` is heard too, also where a command was run in this process before, which hushes it."""
-    before = structlog.get_config()
+@pytest.fixture(autouse=True)
+def as_if_nobody_logged() -> Iterator[None]:
+    """Every test hears all that is logged: a command run in this process sets logging up, and hushes what is `info`."""
     structlog.reset_defaults()
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     yield
-    structlog.configure(**before)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()

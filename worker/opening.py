@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import closing
 from threading import Event
+from typing import TypeVar
 
 import redis
 import structlog
@@ -14,6 +15,7 @@ from worker.server import Server, ask
 from worker.store import connect, until_it_answers
 
 _log = structlog.get_logger("relance.store")
+T = TypeVar("T")
 
 
 def opened(make: Callable[[], App], stop: Event | None = None) -> App:
@@ -21,7 +23,7 @@ def opened(make: Callable[[], App], stop: Event | None = None) -> App:
 
     Raises what `make` and `prove` raise, but for redis errors while a server is away.
     """
-    app = until_it_answers(make, stop=stop)
+    app = until_it_answers(lambda: _admitted(make, "REDIS_URL"), stop=stop)
     until_it_answers(lambda: prove(app), stop=stop)
     return app
 
@@ -29,10 +31,10 @@ def opened(make: Callable[[], App], stop: Event | None = None) -> App:
 def prove(app: App) -> None:
     """Are store and queue such that work can begin? What they cannot promise to keep is said.
 
-    Raises ConfigurationError for a server that may evict what it holds, and redis errors.
+    Raises ConfigurationError for a server that may evict what it holds or does not let us in, and redis errors.
     """
-    app.open()
     store = _ask(app.client, "REDIS_URL")
+    app.open()
     _demand_no_eviction("REDIS_URL", store)
     source = "BROKER_URL" if app.environment.broker_url else "REDIS_URL"
     with closing(connect(app.urls.broker_url)) as queue:
@@ -42,9 +44,17 @@ def prove(app: App) -> None:
     app.continuity.renew()
 
 
+def _admitted(work: Callable[[], T], source: str) -> T:
+    """At a start a refused login is a wrong setting, and waiting would be for ever; later it is a server away."""
+    try:
+        return work()
+    except redis.exceptions.AuthenticationError:
+        raise ConfigurationError(f"{source}: this server refuses its user or its password") from None
+
+
 def _ask(client: redis.Redis, source: str) -> Server:
     try:
-        return ask(client)
+        return _admitted(lambda: ask(client), source)
     except redis.exceptions.NoPermissionError:
         raise ConfigurationError(f"{source}: its user may not ask INFO, which relance needs; allow it: +info") from None
 

@@ -23,8 +23,6 @@ from .config_copy import DEMO, Copy
 from .payloads import fact
 from .rig import MORNING, NUMBER, Rig, Wall, invoice, outbox
 
-pytestmark = pytest.mark.usefixtures("every_level")
-
 MAX_AGE = timedelta(hours=36)
 #: The last moment before `MORNING` at which a sign of life still counts.
 BEFORE = MORNING - MAX_AGE

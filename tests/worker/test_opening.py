@@ -63,6 +63,19 @@ def test_a_user_who_may_not_ask_is_told_what_to_allow(store: Urls, tmp_path: Pat
     assert refused.stderr == "REDIS_URL: its user may not ask INFO, which relance needs; allow it: +info\n"
 
 
+@pytest.mark.parametrize("name", ["REDIS_URL", "BROKER_URL"])
+@pytest.mark.parametrize("arguments", STAYING, ids=" ".join)
+def test_a_wrong_password_is_told_at_once(tmp_path: Path, name: str, arguments: tuple[str, ...]) -> None:
+    """Exit code 2, naming the variable and nothing of its value: to wait for a server that says no would be silence."""
+    with ending() as keep:
+        server, locked = (keep(Server(tmp_path / folder, *ALWAYS)).start() for folder in ("open", "locked"))
+        locked.ask("CONFIG", "SET", "requirepass", "x")
+        urls = {"REDIS_URL": server.url, "BROKER_URL": server.url.replace("/0", "/1")} | {name: locked.url}
+        refused = run(tmp_path, *arguments, **urls)
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines()[-1] == f"{name}: this server refuses its user or its password"
+
+
 def ask(port: int, method: str, path: str) -> int:
     """What a door answers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)

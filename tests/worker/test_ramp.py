@@ -35,8 +35,6 @@ from .dunning.builders import invoice as claim
 from .payloads import fact
 from .rig import MORNING, PARIS, Rig, Wall, invoice, outbox
 
-pytestmark = pytest.mark.usefixtures("every_level")
-
 FREE = 100
 KEYS = Keys("demo")
 #: How long, in milliseconds, before the next thing happens; now and then nobody is there for a quarter of an hour.

@@ -21,8 +21,6 @@ from worker.status import status
 from .payloads import fact
 from .rig import MORNING, Rig, Wall, invoice
 
-pytestmark = pytest.mark.usefixtures("every_level")
-
 HOUR = timedelta(hours=1)
 AFTERNOON = MORNING.replace(hour=14)
 EMAIL = {"debtor__phone": "+33639980001"}
