@@ -4,10 +4,12 @@ import re
 from collections.abc import Callable, Mapping
 from functools import cached_property, lru_cache
 from pathlib import Path
+from types import CodeType
 from typing import Any, NamedTuple
 
 from babel import Locale, UnknownLocaleError
-from jinja2 import FileSystemLoader, StrictUndefined, Template, TemplateNotFound
+from jinja2 import BytecodeCache, FileSystemLoader, StrictUndefined, Template, TemplateNotFound
+from jinja2.bccache import Bucket
 from jinja2.environment import TemplateModule
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -45,6 +47,20 @@ class _Environment(ImmutableSandboxedEnvironment):
         return super().getattr(obj, attribute)
 
 
+class _Compiled(BytecodeCache):
+    """What each file was compiled to: every notice and language has an environment, and most of their files are shared."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._codes.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if bucket.code is not None:
+            self._codes[bucket.key, bucket.checksum] = bucket.code
+
+
 class Place(NamedTuple):
     """Where words are looked up. `creditor` is "" for all those who override nothing, so that they share templates."""
 
@@ -58,6 +74,7 @@ class Library:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._compiled = {html: _Compiled() for html in (False, True)}  # what is escaped is decided when compiling
         self.environment = lru_cache(maxsize=1024)(self._new_environment)
         self.place = lru_cache(maxsize=4096)(self._find_place)
 
@@ -128,6 +145,7 @@ class Library:
             undefined=StrictUndefined,
             autoescape=html,
             auto_reload=False,
+            bytecode_cache=self._compiled[html],
             lstrip_blocks=True,
         )
         environment.filters |= {"sentence": _sentence, "spelled": spelled}
