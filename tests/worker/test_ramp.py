@@ -395,7 +395,8 @@ def test_a_message_that_did_not_get_through_needs_no_second_turn(rig: Rig) -> No
     """What has begun goes on: the other messages of a step that was said, and what debtors ask for."""
     by_hand = {"last_step": "call", "on": "2026-03-20"}
     due = MORNING.date() - timedelta(days=16)
-    case = rig.open(debtor__phone="+33639980001", history=by_hand, invoices=[invoice("F-1", due)])
+    debtor = {"debtor__id": "D-called", "debtor__phone": "+33639980001"}
+    case = rig.open(**debtor, history=by_hand, invoices=[invoice("F-1", due)])
     rig.tick()
     first, sms, task = rig.reserved(case)
     deliver(rig.app, first, None)
