@@ -20,10 +20,12 @@ from worker.dunning.events import (
     AttemptUnavailable,
     AttemptUncertain,
     Event,
+    RecallRefused,
     ReceiptArrived,
     TaskOpened,
 )
 from worker.dunning.model import LASTING, Case, Send, StepRun, address_of, attempt_id
+from worker.dunning.questions import QUEUED, QUEUED_FOR
 from worker.dunning.receipts import UNHEARD, earlier
 from worker.dunning.view import run_key
 
@@ -132,6 +134,10 @@ def _accepted(commit: Commit, case: Case, event: AttemptAccepted | AttemptFound,
     What others than its caller say of it may be said of one that had been taken for not sent, and for no contact.
     """
     expect_nothing(commit, case)
+    commit.op("ZREM", commit.keys.uncertain, attempt_id(case, event.attempt))
+    if event.provider_id and not QUEUED.isdisjoint(_channel_of(case, event.attempt)):
+        commit.op("ZADD", commit.keys.queued, millis(event.at), attempt_id(case, event.attempt))
+        commit.op("ZREMRANGEBYSCORE", commit.keys.queued, "-inf", millis(event.at - QUEUED_FOR))
     if isinstance(event, AttemptFound) or event.by:
         _log_contact(commit, case, event.attempt, now)
     if event.provider_id and "voice" in _channel_of(case, event.attempt):
@@ -140,11 +146,24 @@ def _accepted(commit: Commit, case: Case, event: AttemptAccepted | AttemptFound,
         commit.op("ZREMRANGEBYSCORE", commit.keys.calls, "-inf", millis(real - CALLS_KEPT))
 
 
+def _recalled(commit: Commit, case: Case, event: AttemptRecalled, now: datetime) -> None:
+    _not_queued(commit, case, event, now)
+    _not_sent(commit, case, event, now)
+
+
+def _not_queued(
+    commit: Commit, case: Case, event: ReceiptArrived | AttemptRecalled | RecallRefused, _: datetime
+) -> None:
+    """It has left its provider, or never will: there is nothing to call back."""
+    commit.op("ZREM", commit.keys.queued, attempt_id(case, event.attempt))
+
+
 def _uncertain(commit: Commit, case: Case, event: AttemptUncertain, now: datetime) -> None:
     commit.op("ZADD", commit.keys.uncertain, millis(now), attempt_id(case, event.attempt))
 
 
-def _received(commit: Commit, case: Case, event: ReceiptArrived, _: datetime) -> None:
+def _received(commit: Commit, case: Case, event: ReceiptArrived, now: datetime) -> None:
+    _not_queued(commit, case, event, now)
     commit.op("ZREM", commit.keys.uncertain, attempt_id(case, event.attempt))
     if event.what in UNHEARD:
         _forget_contact(commit, case, event.attempt)
@@ -184,12 +203,13 @@ _CHANGES: Mapping[type[Event], Callable[[Commit, Case, Any, datetime], None]] = 
     AttemptReappeared: _reappeared,
     AttemptReleased: _not_sent,
     AttemptUnavailable: _not_sent,
-    AttemptRecalled: _not_sent,
+    AttemptRecalled: _recalled,
     AttemptRejected: _rejected,
     AttemptBegun: _begun,
     AttemptAccepted: _accepted,
     AttemptFound: _accepted,
     AttemptUncertain: _uncertain,
+    RecallRefused: _not_queued,
     ReceiptArrived: _received,
     AddressSuppressed: _suppressed,
     AddressRestored: _restored,

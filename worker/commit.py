@@ -59,6 +59,7 @@ class Keys:
         self.invoices = f"{self._root}:invoices"
         self.cases = f"{self._root}:cases"
         self.uncertain = f"{self._root}:uncertain"
+        self.queued = f"{self._root}:queued"
         self.tasks = f"{self._root}:tasks"
         self.suppressed = f"{self._root}:suppressed"
         self.phones = f"{self._root}:phones"
@@ -182,9 +183,9 @@ class Commit:
         """The agenda says when the case is looked at again."""
         self.op("ZADD", self.keys.agenda, millis(at), case_id)
 
-    def look_now(self, case_id: str, now: datetime) -> None:
-        """A fact arrived: look at once, or earlier if that was due."""
-        self.op("ZADD", self.keys.agenda, "LT", millis(now), case_id)
+    def look_by(self, case_id: str, at: datetime) -> None:
+        """The case is looked at then at the latest: earlier, if that was due."""
+        self.op("ZADD", self.keys.agenda, "LT", millis(at), case_id)
 
     def lease(self, case_id: str, until: datetime) -> None:
         """Somebody is on the case until then (real time), or died."""

@@ -155,7 +155,7 @@ def _heed_late(app: App, seen: Seen, receipt: Receipt, number: int) -> bool:
     _mark(commit, f"receipt:{_digest(f'{receipt.attempt}|{receipt.what}')}")
     after = commit.change(seen.stored, [suppressed])
     keep_in_step(commit, after, [suppressed], now)
-    commit.look_now(case.id, now)
+    commit.look_by(case.id, now)
     try:
         app.cases.commit(commit)
     except Refused:
@@ -258,7 +258,7 @@ def _answer_once(app: App, case_id: str, said: Answer) -> Heard:
     events = _answered(app, stored, said, now)
     case = commit.change(stored, events)
     keep_in_step(commit, case, events, now)
-    commit.look_now(case_id, now)
+    commit.look_by(case_id, now)
     try:
         app.cases.commit(commit)
     except Refused:

@@ -29,6 +29,7 @@ from worker.dunning.events import (
 from worker.dunning.fold import fold
 from worker.dunning.ladder import decide
 from worker.dunning.model import ERRAND, Case, Hold, attempt_id
+from worker.dunning.questions import questions
 from worker.dunning.strategy import Strategy
 from worker.dunning.view import local_today, run_key
 
@@ -48,13 +49,13 @@ _MOST = 20
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What a look found: the events it makes, and then a wait, messages to send, or a question for a provider."""
+    """What a look found: the events it makes, and then a wait, messages to send, or questions for providers."""
 
     events: tuple[Event, ...]
     case: Case
     wait: Wait | None = None
     remind: Remind | None = None
-    ask: Ask | None = None
+    asks: tuple[Ask, ...] = ()
     handed_over: HandOver | None = None
 
     @property
@@ -87,7 +88,7 @@ def follow(case: Case, strategy: Strategy, around: Around, *, now: datetime, rea
         if isinstance(decision, Wait):
             return Outlook(tuple(events), case, wait=decision, handed_over=handed)
         if isinstance(decision, Ask):
-            return Outlook(tuple(events), case, ask=decision, handed_over=handed)
+            return Outlook(tuple(events), case, asks=questions(case, now), handed_over=handed)
         if isinstance(decision, Remind):
             events += (new := _reserve(case, decision, now=now, real=real, digest=digest))
             return Outlook(tuple(events), fold(case, new), remind=decision)
@@ -142,7 +143,7 @@ def write(seen: Seen, outlook: Outlook, strategy: Strategy, now: datetime, real:
     if outlook.remind:
         silence.expect_now(commit, case, now)
         _guard_gap(commit, seen.case, outlook.remind, strategy, now)
-    if outlook.ask:
+    if outlook.asks:
         commit.lease(case.id, real + RESERVE_LEASE)  # whoever asks writes down what was answered, or died
     else:
         settle_agenda(commit, case, outlook.wait, now)

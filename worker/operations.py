@@ -111,7 +111,7 @@ def _change(app: App, case_id: str, events: Callable[[datetime], list[Event]]) -
         stored = load(app, case_id)
         commit = Commit(stored.case.creditor)
         commit.change(stored, events(now))
-        commit.look_now(case_id, now)
+        commit.look_by(case_id, now)
         try:
             app.cases.commit(commit)
         except Conflict:

@@ -18,6 +18,7 @@ import redis
 import structlog
 
 from worker.app import App
+from worker.asking import Questions
 from worker.cases import Claimed, Seen
 from worker.clock import RehearsalClock
 from worker.codec import UnreadableCase
@@ -74,6 +75,7 @@ class Scheduler:
         self.stop = Flag()
         self._unsent: deque[dramatiq.Message[None]] = deque()
         self._feeds, self._listener, self._ramps = Feeds(app), Listener(app), Ramps(app)
+        self._questions = Questions(app)
         self._quiet_since = time.monotonic()
         self._looked_at = 0.0
         self._full: frozenset[str] = frozenset()
@@ -137,6 +139,7 @@ class Scheduler:
         if back:
             _log.warning("lease.expired", creditor=creditor, cases=back)
         self._look_at(claimed, now)
+        self._unsent += (ask_message(*question) for question in self._questions.of(creditor, now))
         return len(claimed)
 
     def _look_at(self, claims: Sequence[Claimed], now: datetime) -> None:
@@ -246,7 +249,7 @@ class Scheduler:
     def _messages(self, look: _Look) -> "Iterator[dramatiq.Message[None]]":
         for channel, attempt in look.outlook.attempts:
             yield send_message(channel, attempt, look.at if self.app.clock.rehearsal else None)
-        if ask := look.outlook.ask:
+        for ask in look.outlook.asks:
             yield ask_message(ask.channel, ask.what, attempt_id(look.outlook.case, ask.attempt))
 
     def _enqueue(self) -> None:

@@ -169,7 +169,7 @@ def _look_later(app: App, asked: _Asked, wait: timedelta) -> None:
     commit = Commit(asked.seen.case.creditor)
     case = commit.change(asked.seen.stored, [])
     commit.unlease(case.id)
-    commit.look_at(case.id, app.clock.ladder_after(wait))
+    commit.look_by(case.id, app.clock.ladder_after(wait))  # another question about it may be more pressing
     _commit(app, commit)
 
 

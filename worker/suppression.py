@@ -85,7 +85,7 @@ def _restore(app: App, case_id: str, channel: str, field: str, by: str) -> None:
         now = app.clock.now()
         commit = Commit(stored.case.creditor)
         commit.change(stored, [AddressRestored(at=now, channels=(channel,), by=by)])
-        commit.look_now(case_id, now)
+        commit.look_by(case_id, now)
         try:
             app.cases.commit(commit)
         except Conflict:

@@ -48,7 +48,7 @@ class Taking:
     def change(self, stored: Stored | None, events: list[Event]) -> Case:
         """Add these events to a case, and let it be looked at now."""
         case = self.commit.change(stored, events)
-        self.commit.look_now(case.id, self.now)
+        self.commit.look_by(case.id, self.now)
         self.cases.append(case.id)
         return case
 

@@ -6,12 +6,13 @@ provider. `Tapped` providers call back before and after each send; a `Tripwire` 
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import dramatiq
 import redis
 
 from channels.base import Accepted, Channel, ChannelError, Finder, Found, Message, Recaller, Sought
@@ -20,8 +21,7 @@ from worker.cases import Cases, Conflict, Refused
 from worker.clock import Clock, RehearsalClock
 from worker.commit import Commit, Keys
 from worker.dunning.events import Event
-from worker.dunning.model import Case, attempt_id
-from worker.dunning.questions import question
+from worker.dunning.model import Case, attempt_id, parse_attempt_id
 from worker.intake import Taken, take
 from worker.providers import Providers
 from worker.scheduler import Scheduler
@@ -219,10 +219,23 @@ class Rig:
             deliver(self.app, attempt, None)
 
     def ask(self, case: Case) -> None:
-        """Ask the provider what is to be asked, as the channel's worker would."""
-        asked = question(self.case(case.id), self.app.clock.now())
-        if asked:
-            (settle if asked.what == "settle" else recall)(self.app, attempt_id(case, asked.attempt))
+        """Ask providers what the queue says is to be asked, as the channels' workers would."""
+        for asked in list(self._asked(case)):
+            (settle if asked["what"] == "settle" else recall)(self.app, asked["attempt"])
+
+    def _asked(self, case: Case) -> Iterator[dict[str, str]]:
+        """What a scheduler put into the queue to be asked about the case, taken out of it."""
+        client = self.app.broker.client
+        for channel in self.app.config.channels:
+            ids, texts = f"dramatiq:{channel}", f"dramatiq:{channel}.msgs"
+            found: Any = client.hgetall(texts)
+            for name, text in found.items():
+                message = dramatiq.Message.decode(text)
+                of_it = parse_attempt_id(message.kwargs["attempt"])[0] == case.id
+                if message.actor_name.startswith("ask_") and of_it:
+                    client.lrem(ids, 0, name)
+                    client.hdel(texts, name)
+                    yield message.kwargs
 
     def settle(self, case: Case, rounds: int = 6) -> None:
         """Let scheduler and workers go on until nothing happens at this moment; of what is in doubt nobody is asked."""

@@ -72,10 +72,10 @@ def test_nothing_is_claimed_under_a_pause(cases: Cases, scope: str) -> None:
 
 
 def test_a_fact_brings_a_look_forward_and_never_back(cases: Cases) -> None:
-    """`look_now` never delays what is due already."""
+    """`look_by` never delays what is due already."""
     _look(cases, ("demo-a", NOW))
     commit = Commit("demo")
-    commit.look_now("demo-a", NOW + timedelta(days=1))
+    commit.look_by("demo-a", NOW + timedelta(days=1))
     cases.commit(commit)
     assert _claim(cases, NOW) == (["demo-a"], 0)
 

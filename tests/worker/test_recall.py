@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 
-from channels.base import Receipt
-from channels.sandbox import Reaction, Sandbox
+from channels.base import Receipt, Unavailable
+from channels.sandbox import Fault, Reaction, Sandbox
 from tests.channels.sandbox.clients import twilio_client
 from tests.conftest import MakeApp
+from worker.asking import AGAIN
 from worker.commit import Keys
 from worker.dunning.events import AttemptRecalled, RecallRefused
 from worker.dunning.model import Case, attempt_id
 from worker.inbound import receive
+from worker.operations import pause, resume
 
 from .config_copy import CHANNELS, Copy
 from .payloads import fact
@@ -132,7 +134,7 @@ def test_a_provider_that_is_down_is_told_again(rig: Rig, sandbox: Sandbox, make_
     )
     rig.pay()
     rig.tick()
-    away.ask(case)
+    away.ask(case)  # what the scheduler put into the queue
     look = rig.next_look(case)
     assert look is not None
     assert look - rig.app.clock.now() <= timedelta(seconds=11)
@@ -152,3 +154,60 @@ def test_a_provider_that_keeps_nothing_back_is_not_asked(make_app: MakeApp, tmp_
     rig.go_on(case)
     assert len(of_kind(rig, case, RecallRefused)) == 1
     assert rig.app.client.zcard(Keys("demo").in_flight) == 0
+
+
+def test_a_pause_of_everything_does_not_keep_a_payment_from_the_provider(rig: Rig, sandbox: Sandbox) -> None:
+    """The stop button keeps what is here from leaving; what waits at the provider is called back all the same."""
+    case = queued(rig, sandbox)
+    pause(rig.app, ["demo"], "all", everywhere=True)
+    rig.pay()
+    rig.wait(AGAIN)
+    rig.go_on(case)
+    assert status_of(rig, case, sandbox) == "canceled"
+    assert rig.case(case.id).ended is None
+    assert rig.app.client.zcard(Keys("demo").queued) == 0
+    resume(rig.app, ["demo"], "all", everywhere=True)
+    rig.go_on(case)
+    assert rig.case(case.id).ended
+
+
+def rig_that_calls(make_app: MakeApp, sandbox: Sandbox, tmp_path: Path, channels: str) -> Rig:
+    """As `rig`, its call's step going out on other channels too."""
+    copy = Copy(tmp_path / "config")
+    copy.edit("strategies/b2b.yaml", "channel: voice", f"channels: {channels}")
+    return Rig(make_app(at=MORNING, speed=1, config=copy.folder, PUBLIC_URL="http://127.0.0.1:9", **account(sandbox)))
+
+
+def test_a_doubt_does_not_keep_a_call_from_being_called_back(
+    make_app: MakeApp, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """An SMS of the same step is in doubt, and its list cannot be read for hours: the phone does not ring meanwhile."""
+    rig = rig_that_calls(make_app, sandbox, tmp_path, "[sms, voice]")
+    sandbox.fault(Fault("accept_then_drop", channel="sms", times=1))
+    sandbox.fault(Fault("500", channel="sms", on="list"))
+    case = rig.open(debtor__phone=PHONE, **TO_CALL)
+    rig.go_on(case)
+    rig.wait(timedelta(minutes=4))
+    rig.go_on(case)
+    rig.pay()
+    rig.go_on(case)
+    (called_back,) = of_kind(rig, case, AttemptRecalled)
+    statuses = {send.channel: send.status for send in rig.case(case.id).runs[-1].sends}
+    assert (called_back.attempt, statuses["sms"]) == (2, "uncertain")
+
+
+def test_a_call_of_a_step_begun_days_ago_is_called_back_too(
+    make_app: MakeApp, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """It counts how long the call has waited, not since when its step is being said by other channels."""
+    rig = rig_that_calls(make_app, sandbox, tmp_path, "[email, voice]")
+    later = Unavailable("throttle", "429", retry_after=timedelta(hours=23))
+    rig.providers.get("twilio_voice").answers += [later]
+    case = rig.open(debtor__phone=PHONE, **TO_CALL)
+    rig.go_on(case)
+    for _ in range(9):
+        rig.wait(timedelta(hours=3))
+        rig.go_on(case)
+    rig.pay()
+    rig.go_on(case)
+    assert len(of_kind(rig, case, AttemptRecalled)) == 1

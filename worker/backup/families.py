@@ -59,6 +59,9 @@ CREDITORS: Sequence[Family] = (
     Family("expected", "zset", "left_out", "when each next message is to go is said anew at the case's next look"),
     Family("ramp", "hash", "left_out", "whose turn it is after an outage: an import begins another line"),
     *(Family(name, "zset", "left_out", "the same") for name in ("line", "turns", "missed", "gone")),
+    Family(
+        "queued", "zset", "left_out", "what a provider keeps back for a while: once the pause ends, looks ask of it too"
+    ),
     Family("silence", "string", "left_out", "since when the alarm rings"),
     Family("import", "set", "left_out", "what of a backup was read in so far; nobody uses it before all of it was"),
     Family("import:", "string", "left_out", "the same"),

@@ -101,7 +101,12 @@ def _settled(send: Send) -> Send:
 
 def _accept(case: Case, event: AttemptAccepted) -> Case:
     send = replace(
-        _settled(_send(case, event.attempt)), status="accepted", provider_id=event.provider_id, code="", config=""
+        _settled(_send(case, event.attempt)),
+        status="accepted",
+        provider_id=event.provider_id,
+        taken_at=event.at,
+        code="",
+        config="",
     )
     return _set_send(case, event.attempt, send)
 
@@ -112,6 +117,7 @@ def _find(case: Case, event: AttemptFound) -> Case:
         status="accepted",
         provider=event.provider,
         provider_id=event.provider_id,
+        taken_at=event.at,
         to=address_digest(case.debtor, _send(case, event.attempt).channel),
         code="",
         config="",
@@ -157,6 +163,7 @@ def _reappear(case: Case, event: AttemptReappeared) -> Case:
             attempt=event.attempt,
             status="accepted",
             provider_id=event.provider_id,
+            taken_at=event.at,
             code="",
             config="",
             retry_at=None,

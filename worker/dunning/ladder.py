@@ -47,7 +47,7 @@ from worker.dunning.errands import may_run, next_errand
 from worker.dunning.fold import still_owed
 from worker.dunning.model import ZERO, Case, Hold, Invoice, StepRun
 from worker.dunning.preflight import fit_from, wrong_invoices
-from worker.dunning.questions import next_question, question
+from worker.dunning.questions import next_question, questions
 from worker.dunning.reach import extended, plan_for, refused, retry_at, to_do
 from worker.dunning.receipts import MISSED
 from worker.dunning.standing import UNDELIVERABLE, Candidate, candidates
@@ -70,8 +70,8 @@ def decide(case: Case, strategy: Strategy, now: datetime, around: Around) -> Dec
     else:
         decision = _of_open_case(View(case, strategy, now, around))
     # Asking takes a while: what the case itself needs comes first.
-    asked = question(case, now) if isinstance(decision, Wait) and not under_way else None
-    return asked or decision
+    asked = questions(case, now) if isinstance(decision, Wait) and not under_way else ()
+    return asked[0] if asked else decision
 
 
 def _of_open_case(view: View) -> Decision:

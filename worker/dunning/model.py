@@ -145,8 +145,8 @@ class Send:
     mailbox; of an uncertain one, when the provider is asked next (`settle_at`, ladder time; None: a person is), and how
     often it was looked for in vain (`looks`). `given_up` are attempts that had been uncertain and were sent again;
     `copies` counts those of them that went after all, and `possible_copy` says that the next one may be another.
-    `recall`: the provider was asked to cancel it ("done", or "refused"). `vouched`: a person has said that it did
-    not go in what a restored case has forgotten.
+    `taken_at`: when the provider took it (ladder time), where that is known. `recall`: the provider was asked to cancel
+    it ("done", or "refused"). `vouched`: a person has said that it did not go in what a restored case has forgotten.
     """
 
     channel: str
@@ -169,6 +169,7 @@ class Send:
     given_up: tuple[int, ...] = ()
     copies: int = 0
     possible_copy: bool = False
+    taken_at: datetime | None = None
     recall: Literal["", "done", "refused"] = ""
     vouched: bool = False
 

@@ -7,19 +7,23 @@ from worker.dunning.model import Case, Hold, Send, StepRun
 from worker.dunning.strategy import FOUND_BY_RULES
 
 #: Channels whose providers keep messages for a while before they leave, and how long that may be.
-_QUEUED, _QUEUED_FOR = ("voice", "sms"), timedelta(hours=24)
+QUEUED, QUEUED_FOR = frozenset({"voice", "sms"}), timedelta(hours=24)
 
 
-def question(case: Case, now: datetime) -> Ask | None:
-    """What is to be asked now, one thing at a time."""
-    for _, send in case.open_sends():
-        if send.status == "uncertain" and send.settle_at and send.settle_at <= now:
-            return Ask(send.attempt, send.channel, "settle")
-    for run in case.runs:
-        for send in run.sends:
-            if _waits_at_provider(run, send, now) and is_unwanted(case, run):
-                return Ask(send.attempt, send.channel, "recall")
-    return None
+def questions(case: Case, now: datetime) -> tuple[Ask, ...]:
+    """What is to be asked now: a doubt may take a day to settle, and a phone rings soon, so none waits."""
+    unwanted = [
+        Ask(send.attempt, send.channel, "recall")
+        for run in case.runs
+        for send in run.sends
+        if _waits_at_provider(run, send, now) and is_unwanted(case, run)
+    ]
+    doubtful = [
+        Ask(send.attempt, send.channel, "settle")
+        for _, send in case.open_sends()
+        if send.status == "uncertain" and send.settle_at and send.settle_at <= now
+    ]
+    return (*unwanted, *doubtful)
 
 
 def next_question(case: Case) -> datetime | None:
@@ -30,7 +34,7 @@ def next_question(case: Case) -> datetime | None:
 def _waits_at_provider(run: StepRun, send: Send, now: datetime) -> bool:
     """Was it taken, and has nobody said yet that it left?"""
     taken = send.status == "accepted" and send.provider_id and not send.receipt and not send.recall
-    return bool(taken) and send.channel in _QUEUED and not run.errand and run.at > now - _QUEUED_FOR
+    return bool(taken) and send.channel in QUEUED and not run.errand and (send.taken_at or run.at) > now - QUEUED_FOR
 
 
 def is_unwanted(case: Case, run: StepRun) -> bool:
