@@ -1,7 +1,7 @@
 """A payment, a hold or a closure reaches into the provider: what has not left yet does not leave."""
 
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +211,12 @@ def test_a_call_of_a_step_begun_days_ago_is_called_back_too(
     rig.pay()
     rig.go_on(case)
     assert len(of_kind(rig, case, AttemptRecalled)) == 1
+
+
+def test_a_scheduled_sms_is_cancelled(rig: Rig, sandbox: Sandbox) -> None:
+    """One that a person scheduled, or a later version of ours: while it waits there it can be kept from leaving."""
+    to_come = datetime.now(UTC) + timedelta(hours=1)
+    fields = {"messaging_service_sid": "MG" + "0" * 32, "send_at": to_come, "schedule_type": "fixed"}
+    made = twilio_client(sandbox.twilio_url).messages.create(to=PHONE, body="Bonjour", **fields)
+    assert rig.providers.get("twilio_sms").recall(made.sid)
+    assert twilio_client(sandbox.twilio_url).messages(made.sid).fetch().status == "canceled"
