@@ -48,7 +48,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 class _Compiled(BytecodeCache):
-    """What each file was compiled to: each notice and language has an environment, and most of their files are shared."""
+    """What each file was compiled to: each notice and language has an environment, and they share most of their files."""
 
     def __init__(self) -> None:
         self._codes: dict[tuple[str, str], CodeType] = {}
