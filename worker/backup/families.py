@@ -60,6 +60,7 @@ CREDITORS: Sequence[Family] = (
     Family("ramp", "hash", "left_out", "whose turn it is after an outage: an import begins another line"),
     *(Family(name, "zset", "left_out", "the same") for name in ("line", "turns", "missed", "gone")),
     Family("silence", "string", "left_out", "since when the alarm rings"),
+    Family("forgiven", "string", "left_out", "when a pause of everything ended: what was read in is paused"),
     Family("import", "set", "left_out", "what of a backup was read in so far; nobody uses it before all of it was"),
     Family("import:", "string", "left_out", "the same"),
 )
