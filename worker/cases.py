@@ -45,7 +45,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A case with its surroundings, read in one round trip. `expected`: when its next message is to go (`silence.py`)."""
+    """A case with its surroundings, read in one round trip. `expected`: when its next message is to go (`silence`)."""
 
     stored: Stored
     contacts: tuple[Contact, ...]

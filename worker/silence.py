@@ -35,9 +35,9 @@ _SLOW, _IN_TURN = frozenset({"backoff", "queue_full", "ramp", "in_flight"}), fro
 STOPPED = ("all", "creditor")
 
 #: KEYS: what is expected, the agenda, who is in flight, what is paused, when a pause of everything ended, when the
-#: silence was told of. ARGV, in milliseconds: an hour ago; to tell of it, now, and before when it must have been told of
-#: to be told again. Answers how many cases are late, at least; when the first of them was to go; and "begun" or "lasts"
-#: (tell of it), "ended" or nothing.
+#: silence was told of. ARGV, in milliseconds: an hour ago; and, where it may be told of, now, and before when it must
+#: have been to be told again. Answers how many cases are late, at least; when the first of them was to go; and "begun"
+#: or "lasts" (tell of it), "ended" or nothing.
 _LOOK = """
 local expected, agenda, in_flight, paused, resumed, told = unpack(KEYS)
 local before, MOST = tonumber(ARGV[1]), 10000 -- so many that nobody looks at are counted, and no more
