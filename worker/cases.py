@@ -45,11 +45,12 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A case with its surroundings, read in one round trip."""
+    """A case with its surroundings, read in one round trip. `expected`: when its next message is to go (`silence`)."""
 
     stored: Stored
     contacts: tuple[Contact, ...]
     paused: frozenset[str]
+    expected: datetime | None
 
     @property
     def case(self) -> Case:
@@ -170,8 +171,9 @@ class Cases:
                 pipe.execute_command("GET", keys.case(case_id), **_PACKED)
                 pipe.zrange(keys.contacts(case_id), 0, -1, withscores=True)
                 pipe.hkeys(keys.paused)
+                pipe.zscore(keys.expected, case_id)
             answers = pipe.execute()
-        return [_seen(*answers[i : i + 3]) for i in range(0, len(answers), 3)]
+        return [_seen(*answers[i : i + 4]) for i in range(0, len(answers), 4)]
 
     def history(self, case_id: str) -> list[Event]:
         """Every event of the case, oldest first."""
@@ -269,13 +271,15 @@ def _refusal(answer: Any, commit: Commit) -> Conflict | Refused | None:
 
 
 def _seen(
-    value: bytes | None, contacts: Iterable[tuple[str, float]], paused: Iterable[str]
+    value: bytes | None, contacts: Iterable[tuple[str, float]], paused: Iterable[str], expected: float | None
 ) -> Seen | UnreadableCase | None:
     try:
         stored = _parse(value)
     except UnreadableCase as error:
         return error
-    return Seen(stored, tuple(_contacts(contacts)), frozenset(paused)) if stored else None
+    if stored is None:
+        return None
+    return Seen(stored, tuple(_contacts(contacts)), frozenset(paused), None if expected is None else moment(expected))
 
 
 def _paired(names: Sequence[str], values: Sequence[str | None]) -> dict[str, str]:

@@ -67,6 +67,7 @@ class Keys:
         self.feed = f"{self._root}:feed"
         self.expected = f"{self._root}:expected"
         self.silence = f"{self._root}:silence"
+        self.forgiven = f"{self._root}:forgiven"
         self.counters = f"{self._root}:counters"
         self.line = f"{self._root}:line"
         self.turns = f"{self._root}:turns"

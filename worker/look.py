@@ -146,7 +146,7 @@ def write(seen: Seen, outlook: Outlook, strategy: Strategy, now: datetime, real:
     if outlook.asks:
         commit.lease(case.id, real + RESERVE_LEASE)  # whoever asks writes down what was answered, or died
     else:
-        settle_agenda(commit, case, outlook.wait, now)
+        settle_agenda(commit, case, outlook.wait, now, seen.expected)
     if outlook.wait:
         announce(commit, seen.stored.version, case, outlook.wait, now)
     return commit
@@ -183,7 +183,9 @@ def failure(seen: Seen, at: datetime, place: str, *first: Event) -> Commit:
     return commit
 
 
-def settle_agenda(commit: Commit, case: Case, wait: Wait | None, now: datetime) -> None:
+def settle_agenda(
+    commit: Commit, case: Case, wait: Wait | None, now: datetime, expected: datetime | None = None
+) -> None:
     """Where the case goes: in flight while a worker may be on it, else onto the agenda, else nowhere."""
     leases = [send.lease for _, send in case.open_sends() if send.status != "uncertain" and send.lease]
     if leases:
@@ -193,7 +195,7 @@ def settle_agenda(commit: Commit, case: Case, wait: Wait | None, now: datetime) 
     if wait is None:
         commit.look_at(case.id, now)
         return
-    silence.plan(commit, case, wait)
+    silence.plan(commit, case, wait, now, expected)
     if wait.until is not None:
         commit.look_at(case.id, wait.until)
 

@@ -3,11 +3,13 @@
 One line of `GAUGES` or `COUNTERS` is one metric. Ids and numbers, and nothing of any debtor.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import redis
+import structlog
 from prometheus_client import generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -21,12 +23,17 @@ from worker.silence import silences
 
 Samples = Iterable[tuple[tuple[str, ...], float]]
 
+_log = structlog.get_logger("relance.metrics")
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What the store has of one creditor. `heard`: when payments were last told of; None: never yet."""
+    """What the store has of one creditor. `uncertain_since`: the oldest of those. `heard`: when payments were last told
+    of; None: never yet.
+    """
 
     uncertain: int
+    uncertain_since: datetime | None
     tasks: int
     paused: tuple[str, ...]
     heard: datetime | None
@@ -35,12 +42,14 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One moment. `max_ages`: how old each creditor's feed of payments may be, where that is guarded."""
+    """One moment. `queues`: None where the queue does not answer. `max_ages`: how old each creditor's feed of payments
+    may be, where that is guarded.
+    """
 
     now: datetime
     due: datetime | None
     in_flight: int
-    queues: Mapping[str, int]
+    queues: Mapping[str, int] | None
     rejected: int
     silent: Mapping[str, int]
     in_line: Mapping[str, int]
@@ -49,7 +58,15 @@ class Measured:
 
     def lag(self) -> float:
         """How long the earliest agenda entry is overdue."""
-        return max(0.0, (self.now - self.due).total_seconds()) if self.due else 0.0
+        return self._since(self.due)
+
+    def in_doubt(self) -> float:
+        """How long the oldest message in doubt has been so."""
+        since = (kept.uncertain_since for kept in self.creditors.values())
+        return self._since(min((moment for moment in since if moment), default=None))
+
+    def _since(self, moment: datetime | None) -> float:
+        return max(0.0, (self.now - moment).total_seconds()) if moment else 0.0
 
     def stale(self, creditor: str) -> bool:
         """Has its feed been silent for too long?"""
@@ -82,12 +99,14 @@ GAUGES = (
         "relance_queue_messages",
         "Messages in a queue, fetched ones included",
         ("queue",),
-        lambda m: [((queue,), count) for queue, count in m.queues.items()],
+        lambda m: [((queue,), count) for queue, count in (m.queues or {}).items()],
     ),
+    Gauge("relance_queue_away", "1 where the queue does not answer", (), _one(lambda m: m.queues is None)),
     Gauge("relance_uncertain", "Messages of which nobody knows whether they went", (), _each(lambda k: k.uncertain)),
+    Gauge("relance_uncertain_seconds", "How long the oldest of them has been so", (), _one(Measured.in_doubt)),
     Gauge(
         "relance_silent_messages",
-        "Messages that were to go an hour ago or longer, and did not",
+        "Messages that did not go, and cases that nobody looked at, for an hour after they were due",
         ("creditor",),
         lambda m: [((name,), m.silent.get(name, 0)) for name in m.creditors],
     ),
@@ -151,14 +170,17 @@ class _Store(Collector):
 
 
 def measure(app: App) -> Measured:
-    """What store and queue say now, in a few round trips, however many cases there are."""
+    """What store and queue say now, in a few round trips, however many cases there are.
+
+    Raises redis errors of the store; a queue that is away must not hide what else is the matter.
+    """
     creditors = app.config.creditors
     guarded = {name: each.payments_feed for name, each in creditors.items() if not app.clock.rehearsal}
     return Measured(
         now=app.clock.now(),
         due=min(app.cases.next_due(creditors).values(), default=None),
         in_flight=app.cases.in_flight(creditors),
-        queues=app.broker.waiting(REMINDERS, FACTS, INBOUND, *app.config.channels),
+        queues=_queues(app),
         rejected=RejectedJobs(app.client).count(),
         silent={name: silence.messages for name, silence in silences(app).items()},
         in_line=in_line(app),
@@ -167,20 +189,42 @@ def measure(app: App) -> Measured:
     )
 
 
+def _queues(app: App) -> Mapping[str, int] | None:
+    try:
+        return app.broker.waiting(REMINDERS, FACTS, INBOUND, *app.config.channels)
+    except redis.RedisError as error:
+        _log.warning("store.away", error=type(error).__name__)
+        return None
+
+
 def _kept(app: App) -> dict[str, Kept]:
     with app.client.pipeline(transaction=False) as pipe:
         for name in app.config.creditors:
             keys = Keys(name)
             pipe.zcard(keys.uncertain)
+            pipe.zrange(keys.uncertain, 0, 0, withscores=True)
             pipe.hlen(keys.tasks)
             pipe.hkeys(keys.paused)
             pipe.zscore(keys.feed, "heard")
             pipe.hgetall(keys.counters)
         answers: list[Any] = pipe.execute()
-    rows = zip(*[iter(answers)] * 5, strict=True)
+    rows = zip(*[iter(answers)] * 6, strict=True)
     return {name: _of_one(*row) for name, row in zip(app.config.creditors, rows, strict=True)}
 
 
-def _of_one(uncertain: int, tasks: int, paused: Iterable[str], heard: float | None, counted: Mapping[str, str]) -> Kept:
-    numbers = {name: int(value) for name, value in counted.items()}
-    return Kept(uncertain, tasks, tuple(sorted(paused)), None if heard is None else moment(heard), numbers)
+def _of_one(
+    uncertain: int,
+    oldest: Sequence[tuple[str, float]],
+    tasks: int,
+    paused: Iterable[str],
+    heard: float | None,
+    counted: Mapping[str, str],
+) -> Kept:
+    return Kept(
+        uncertain=uncertain,
+        uncertain_since=moment(oldest[0][1]) if oldest else None,
+        tasks=tasks,
+        paused=tuple(sorted(paused)),
+        heard=None if heard is None else moment(heard),
+        counted={name: int(value) for name, value in counted.items()},
+    )

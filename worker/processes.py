@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Event, Thread
 
 import structlog
@@ -21,11 +21,12 @@ from worker.store import until_it_answers
 from worker.stuck import STUCK_AFTER, Unfinished
 
 #: A process that was told to stop has ended within this long, whatever hangs, in seconds.
-STOP_WITHIN = 28.0
+STOP_WITHIN = 26.0
 #: What of that a worker keeps for handing back what it has not begun; the calls under way have the rest.
 HANDING_BACK = 4.0
-#: A parent waits so much longer for its children before it kills them.
-PARENT_WAITS = 1.0
+#: One that has children has a little longer. The last part is for the embedded servers, which are stopped after the
+#: children: those that have not ended when it begins are killed.
+PARENT_WITHIN, SERVERS_HAVE = 29.5, 2.5
 #: A parent that is told a second time has killed its children, and has ended, within this long.
 AT_ONCE = 2.0
 #: A child that dies is started again after this long; twice as long each time, up to the second figure.
@@ -39,25 +40,49 @@ _log = structlog.get_logger("relance.processes")
 
 
 class Stop(Event):
-    """Set when a process that has children is asked to stop; `at_once` when it is asked a second time."""
+    """Set when a process that has children is asked to stop; `at_once` when it is asked a second time.
 
-    def __init__(self) -> None:
+    It ends `within` so many seconds, whatever hangs: `kill_at_last` is given what ends whoever would be left behind.
+    """
+
+    def __init__(self, within: float = PARENT_WITHIN) -> None:
         super().__init__()
         self.at_once = Event()
+        self.within = within
+        self._asked_at = 0.0
+        self._killers: list[Callable[[], None]] = []
+
+    def set(self) -> None:
+        """It is asked: from now on the time runs."""
+        self._asked_at = time.monotonic()
+        super().set()
+
+    def left(self) -> float:
+        """How many seconds the children still have, once it was asked."""
+        return self._asked_at + self.within - SERVERS_HAVE - time.monotonic()
+
+    def kill_at_last(self, kill: Callable[[], None]) -> None:
+        """Should this process have to end before its children, this ends them. Who is given last is called first."""
+        self._killers.insert(0, kill)
+
+    def leave_nothing(self) -> None:
+        """End whoever is left."""
+        for kill in self._killers:
+            kill()
 
 
 def stop_on_signals(stop: Event, within: float = STOP_WITHIN) -> None:
     """SIGTERM and SIGINT ask to stop; the process then ends by itself, or is ended when so many seconds are over.
 
-    The second one ends it now: what was begun is in the store. Who has children (`Stop`) is given a moment to end
-    them first. All this is done on a thread of its own, by whatever the others are held up.
+    The second one ends it now: what was begun is in the store. Who has children (`Stop`) has a time of its own, and is
+    given a moment to end them first. All this is done on a thread of its own, by whatever the others are held up.
     """
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # the number alone, written to the pipe, is what counts
-    Thread(target=_heed, args=(reader, stop, within), daemon=True).start()
+    Thread(target=_heed, args=(reader, stop, stop.within if isinstance(stop, Stop) else within), daemon=True).start()
 
 
 def _heed(signals: int, stop: Event, within: float) -> None:
@@ -65,11 +90,15 @@ def _heed(signals: int, stop: Event, within: float) -> None:
     _log.info("process.stopping")
     stop.set()
     asked_again = _asked(signals, within)
-    if asked_again and isinstance(stop, Stop):
-        stop.at_once.set()
-        _asked(signals, AT_ONCE)
-    _log.warning("process.cut_off", asked_again=asked_again)
-    os._exit(1)
+    try:
+        if isinstance(stop, Stop):
+            if asked_again:
+                stop.at_once.set()
+                _asked(signals, AT_ONCE)
+            stop.leave_nothing()
+        _log.warning("process.cut_off", asked_again=asked_again)
+    finally:
+        os._exit(1)
 
 
 def _asked(signals: int, within: float) -> bool:
@@ -142,26 +171,30 @@ class Supervisor:
 
     def run(self, stop: Stop) -> None:
         """Start all, watch them until `stop` is set, then stop them all and wait."""
+        stop.kill_at_last(self.kill)
         for name in self._commands:
             self._start(name)
         while not stop.wait(0.2):
             for name in self._commands:
                 self._revive(name)
-        self.stop(stop.at_once)
+        self._stop(stop)
 
-    def stop(self, at_once: Event) -> None:
+    def _stop(self, stop: Stop) -> None:
         """Ask every child to stop and wait; kill what does not in time, or what is left when it is to be `at_once`."""
         for child in self._children.values():
             if child.poll() is None:
                 child.terminate()
-        deadline = time.monotonic() + STOP_WITHIN + PARENT_WAITS
-        while self._living() and time.monotonic() < deadline and not at_once.wait(0.05):
+        while self._living() and stop.left() > 0 and not stop.at_once.wait(0.05):
             pass
+        self.kill()
+        for child in self._children.values():
+            child.wait()
+
+    def kill(self) -> None:
+        """Kill what lives."""
         for name, child in self._living().items():
             _log.error("child.killed", child=name)
             child.kill()
-        for child in self._children.values():
-            child.wait()
 
     def _living(self) -> "dict[str, subprocess.Popen[bytes]]":
         return {name: child for name, child in self._children.items() if child.poll() is None}

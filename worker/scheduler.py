@@ -107,10 +107,10 @@ class Scheduler:
         """One beat over all creditors, or those before it is told to stop; returns how many cases were looked at."""
         now = self.app.clock.now()
         looked = 0
+        self._feeds.watch()
+        self._listener.listen()  # before the queue is asked for anything: it may be what is away
         self._enqueue()
         self._measured = False
-        self._feeds.watch()
-        self._listener.listen()
         for creditor in self.app.config.creditors:
             if self.stop.is_set():
                 break

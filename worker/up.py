@@ -29,7 +29,7 @@ def run_all(
 
     The servers are started first and stopped last, gently.
     """
-    with _servers(environ) as variables:
+    with servers(environ, stop) as variables:
         app = opened(lambda: App(variables, Rehearsal(at, speed)), stop)
         app.refuse_real_providers()  # here too: a child that refuses would only be started again
         for key in ("still_due", "webhook"):
@@ -44,12 +44,14 @@ def run_all(
 
 
 @contextmanager
-def _servers(environ: Mapping[str, str]) -> Iterator[Mapping[str, str]]:
+def servers(environ: Mapping[str, str], stop: Stop) -> Iterator[Mapping[str, str]]:
     """The environment, with the embedded servers in it as long as this lasts where it names none."""
     if environment(environ).redis_url:
         yield environ
         return
-    with Embedded(VAR) as urls:
+    embedded = Embedded(VAR)
+    stop.kill_at_last(embedded.kill)
+    with embedded as urls:
         yield {**environ, "REDIS_URL": urls.redis_url, "BROKER_URL": urls.broker_url}
 
 

@@ -19,7 +19,7 @@ from tests.conftest import ROOT
 from tests.deploy.dockerfile import context
 from tests.deploy.engine import IS_ROOT, Image
 from tests.worker.programs import until
-from worker.processes import STOP_WITHIN
+from worker.processes import PARENT_WITHIN
 
 REHEARSE = ("--at", "2026-04-02T10:00+02:00", "--speed", "1")
 
@@ -121,7 +121,7 @@ def test_a_job_leaves_through_the_outbox(image: Image, servers: dict[str, str]) 
         finally:
             for process in processes:
                 process.terminate()
-            codes = [process.wait(STOP_WITHIN + 10) for process in processes]
+            codes = [process.wait(PARENT_WITHIN + 10) for process in processes]
             text = lines.read_text()
             print(text)  # noqa: T201 shown when it fails
     assert codes == [0, 0]

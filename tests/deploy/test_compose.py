@@ -19,7 +19,7 @@ from tests.deploy.dockerfile import instructions
 from tests.deploy.tools import commands, tool
 from tests.worker.programs import program, until
 from worker.embedded import Urls
-from worker.processes import PARENT_WAITS, STOP_WITHIN
+from worker.processes import PARENT_WITHIN
 
 COMPOSE, SECRETS = ROOT / "docker-compose.yml", ROOT / "config" / "docker-compose.secrets.yml"
 FILE: dict[str, Any] = yaml.safe_load(COMPOSE.read_text())
@@ -74,7 +74,7 @@ def test_a_service_of_ours_is_a_command_in_the_image(name: str) -> None:
     assert service["command"][0] in commands()
     assert service["user"] == next(i.rest for i in instructions() if i.word == "USER")
     # The parent waits for its children a little longer than they may take.
-    assert float(service["stop_grace_period"].removesuffix("s")) >= STOP_WITHIN + PARENT_WAITS + 10
+    assert float(service["stop_grace_period"].removesuffix("s")) >= PARENT_WITHIN + 10
     assert service["depends_on"] == {server: {"condition": "service_healthy"} for server in SERVERS}
     for folder in ("config", "templates"):
         assert f"./{folder}:/srv/relance/{folder}:ro" in service["volumes"]

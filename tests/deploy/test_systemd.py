@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.deploy.tools import commands
-from worker.processes import PARENT_WAITS, STOP_WITHIN
+from worker.processes import PARENT_WITHIN
 
 UNITS = ROOT / "config" / "systemd"
 SERVICES = sorted(path.name for path in UNITS.glob("*.service"))
@@ -79,7 +79,7 @@ def test_a_service_is_a_command(name: str) -> None:
 
 def test_a_worker_has_time_to_stop() -> None:
     """The parent alone is asked, it asks its children, and nothing is killed before both have had their time."""
-    assert int(setting("TimeoutStopSec")) >= STOP_WITHIN + PARENT_WAITS + 10
+    assert int(setting("TimeoutStopSec")) >= PARENT_WITHIN + 10
     assert setting("KillMode") == "mixed"
     assert setting("Restart") == "always"
     assert setting("StartLimitIntervalSec") == "0"

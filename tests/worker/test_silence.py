@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 import structlog
 
 from channels.base import Rejected, Unavailable, Uncertain
@@ -13,13 +15,15 @@ from tests.conftest import MakeApp
 from worker.commit import Keys, moment
 from worker.dunning.model import Case
 from worker.operations import approve, pause, resume
-from worker.scheduler import Scheduler
+from worker.ramp import in_line
+from worker.scheduler import CLAIM_LEASE, Scheduler
 from worker.sending import deliver
 from worker.silence import silences
 from worker.status import status
 
+from .config_copy import B2B, DEMO, Copy
 from .payloads import fact
-from .rig import MORNING, Rig, Wall, invoice
+from .rig import MORNING, Rig, Wall, invoice, stated
 
 HOUR = timedelta(hours=1)
 AFTERNOON = MORNING.replace(hour=14)
@@ -186,9 +190,9 @@ def test_what_is_paused_is_not_late(rig: Rig, scope: str) -> None:
     pause(rig.app, ["demo"], scope, everywhere=False)
     with structlog.testing.capture_logs() as logged:
         rig.deliver(due)  # its worker finds the pause, and gives it back
-        for _ in range(3):
+        for _ in range(9):
             rig.tick()
-            later(rig, HOUR)
+            later(rig, HOUR / 3)
         resume(rig.app, ["demo"], scope, everywhere=False)
         later(rig, timedelta(minutes=5))
         rig.tick()
@@ -210,11 +214,122 @@ def test_a_resume_of_what_was_not_paused_hides_nothing(rig: Rig) -> None:
 
 
 def test_a_shut_window_is_no_silence(rig: Rig) -> None:
-    """What did not go until six goes tomorrow at nine: nobody is told of it all night."""
+    """What is due while it is shut goes at nine: nobody is told of it all night, whatever else is heard of the case."""
+    rig.jump(AFTERNOON.replace(hour=18))
     case = rig.open()
+    for hour in (0, 6, 5):
+        later(rig, HOUR * hour)
+        rig.take(stated(19, str(700 - hour), job_id=f"s-{hour}", as_of=rig.app.clock.now().isoformat()))
+        rig.tick()
+        assert expected(rig, case) == rig.next_look(case) == AFTERNOON.replace(day=2, hour=9)
+
+
+def test_what_was_late_when_the_window_shut_is_as_late_when_it_opens(rig: Rig) -> None:
+    """Half an hour of yesterday's and half an hour of today's are an hour; of the night between nobody is told."""
+    rig.jump(AFTERNOON.replace(hour=17, minute=30))
+    case = rig.open()
+    rig.tick()
     rig.jump(AFTERNOON.replace(hour=18))
     rig.tick()
-    assert expected(rig, case) == rig.next_look(case) == AFTERNOON.replace(day=2, hour=9)
+    assert rig.next_look(case) == AFTERNOON.replace(day=2, hour=9)
+    rig.jump(AFTERNOON.replace(day=2, hour=3))
+    rig.take(stated(19, "700", as_of=rig.app.clock.now().isoformat()))  # a look in the night takes nothing off
+    rig.tick()
+    assert silent(rig) == 0
+    assert expected(rig, case) == AFTERNOON.replace(day=2, hour=8, minute=30)
+    for minutes, late in ((0, 0), (29, 0), (31, 1)):
+        rig.jump(AFTERNOON.replace(day=2, hour=9, minute=minutes))
+        rig.tick()
+        assert silent(rig) == late
+
+
+def test_a_window_that_is_shorter_than_an_hour_hides_nothing(make_app: MakeApp, tmp_path: Path) -> None:
+    """Nobody sends; on the second morning it is told of, and on the third again, though it never opens for an hour."""
+    copy = Copy(tmp_path / "config")
+    copy.edit(B2B, '["09:00-12:00", "14:00-18:00"]', '["09:00-09:50"]')
+    rig = Rig(make_app(config=copy.folder))
+    rig.app.clock = Wall(MORNING.replace(hour=9))
+    case = rig.open()
+    told = []
+    for day in (1, 2, 3):
+        with structlog.testing.capture_logs() as logged:
+            for minutes in range(0, 60, 10):
+                rig.jump(MORNING.replace(day=day, hour=9, minute=minutes))
+                rig.tick()
+        told.append("error alarm.silence" in heard(logged))
+    assert told == [False, True, True]
+    assert "AttemptAccepted" not in rig.kinds(case)
+
+
+@pytest.mark.parametrize("claimed", [False, True])
+def test_a_case_that_nobody_looks_at_is_a_silence(rig: Rig, claimed: bool) -> None:
+    """Taken in and due at once, and no scheduler runs, or the one that took it died before it looked."""
+    rig.open()
+    if claimed:
+        now = rig.app.clock.now()
+        rig.app.cases.claim("demo", now=now + HOUR / 60, real=now, lease=CLAIM_LEASE, limit=1)
+    later(rig, HOUR)
+    assert silent(rig) == (0 if claimed else 1)
+    later(rig, HOUR / 60)
+    assert silent(rig) == 1
+    with structlog.testing.capture_logs() as logged:
+        rig.tick()
+        later(rig, HOUR / 60)
+        rig.tick()
+    assert heard(logged) == ["error alarm.silence", "info silence.ended"]
+
+
+@pytest.mark.parametrize("reserved", [False, True])
+def test_after_a_pause_a_dead_scheduler_is_a_silence(rig: Rig, reserved: bool) -> None:
+    """Whatever was due before or meanwhile has an hour from the moment at which the button was let go."""
+    rig.open()
+    if reserved:
+        rig.tick()
+    pause(rig.app, ["demo"], "all", everywhere=True)
+    later(rig, HOUR * 5)
+    resume(rig.app, ["demo"], "all", everywhere=True)
+    later(rig, HOUR - timedelta(seconds=1))
+    assert silent(rig) == 0
+    later(rig, timedelta(seconds=1))
+    assert silent(rig) == 1
+
+
+def test_who_stands_in_line_is_expected_at_their_turn(make_app: MakeApp, tmp_path: Path) -> None:
+    """An import under a ramp, and then nobody calls from the line: all of it is silent, each once."""
+    copy = Copy(tmp_path / "config")
+    copy.edit(DEMO, "mode: live", "ramp: 10% per 10m")
+    rig = Rig(make_app(config=copy.folder))
+    rig.app.clock = Wall(AFTERNOON)
+    cases = [rig.open(job_id=f"j{n}", debtor__id=f"D{n}", invoices__0__number=f"F{n}") for n in range(103)]
+    for _ in range(3):
+        rig.tick()
+    assert in_line(rig.app) == {"demo": 3}
+    line = [case for case in cases if not rig.in_flight(case)]
+    assert [expected(rig, case) for case in line] == [rig.next_look(case) for case in line]
+    later(rig, HOUR * 3)
+    assert silent(rig) == 103
+
+
+def test_a_queue_that_is_away_does_not_hush_the_alarm(make_app: MakeApp, tmp_path: Path) -> None:
+    """What a scheduler cannot enqueue is told of by it all the same, and so is a feed that went stale meanwhile."""
+    copy = Copy(tmp_path / "config")
+    copy.edit(DEMO, "mode: live", "payments_feed: {max_age: 36h}")
+    rig = Rig(make_app(config=copy.folder))
+    rig.app.clock = Wall(AFTERNOON)
+    rig.tick()
+    rig.open()
+    queue = rig.app.broker.client
+    queue.config_set("min-replicas-to-write", 1)
+    try:
+        with structlog.testing.capture_logs() as logged:
+            for hours in (0, 2, 36):
+                later(rig, HOUR * hours)
+                with pytest.raises(redis.ResponseError):
+                    rig.tick()
+    finally:
+        queue.config_set("min-replicas-to-write", 0)
+    assert heard(logged) == ["error alarm.silence"] * 2
+    assert [line["event"] for line in logged if "feed" in line["event"]] == ["feed.stale"]
 
 
 @pytest.mark.parametrize("kind", ["case_held", "case_closed"])

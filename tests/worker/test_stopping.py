@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import redis
 
 from channels.sandbox import Fault, Sandbox
 from channels.settings import TwilioSettings
@@ -16,8 +17,8 @@ from tests.conftest import ROOT, MakeApp
 from worker import forward
 from worker.app import App, Rehearsal
 from worker.dunning.model import Case, attempt_id
-from worker.embedded import Embedded, Urls
-from worker.processes import HANDING_BACK, PARENT_WAITS, STOP_WITHIN
+from worker.embedded import Embedded, Urls, running
+from worker.processes import HANDING_BACK, PARENT_WITHIN, SERVERS_HAVE, STOP_WITHIN, Stop
 from worker.web.server import ANSWER_WITHIN
 
 from .config_copy import CHANNELS, Copy
@@ -42,6 +43,21 @@ logs.configure()
 stop, app = Event(), App()
 stop_on_signals(stop, within)
 run_worker(app, app.broker, queues, 1, stop, within)
+"""
+
+
+#: A parent as `up` is, with one child, the embedded servers, and as many seconds to stop as it is told.
+PARENT = """
+import os, sys
+from worker import logs
+from worker.processes import Stop, Supervisor, stop_on_signals
+from worker.up import servers
+
+logs.configure()
+stop = Stop(float(sys.argv[1]))
+stop_on_signals(stop)
+with servers(dict(os.environ), stop) as variables:
+    Supervisor({"only": ("sandbox", "--log", "asked.jsonl")}, variables).run(stop)
 """
 
 
@@ -283,9 +299,49 @@ def test_a_second_signal_ends_up_and_its_servers_gently(
     sweep(folder)
 
 
+@pytest.fixture
+def parent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
+    """It has four seconds, of which its child has one and a half."""
+    folder = tmp_path_factory.mktemp("parent")
+    with program(folder, "4", code=PARENT) as found:
+        until(lambda: found.child("worker.main sandbox") and (folder / "asked.jsonl").exists())
+        yield found
+    sweep(folder)
+
+
+def test_a_child_that_hangs_is_killed_and_the_servers_are_stopped(parent: Program) -> None:
+    """Asked once: nothing of it is left when the time is over, and the parent came to its end by itself."""
+    os.kill(parent.child("worker.main sandbox"), signal.SIGSTOP)
+    assert parent.stop() == 0
+    assert living(parent.folder) == {}
+    assert [line["child"] for line in parent.lines("child.killed")] == ["only"]
+    assert parent.lines("process.cut_off") == []
+
+
+@pytest.mark.parametrize("name", ["cases", "broker"])
+def test_a_parent_that_has_to_give_up_leaves_nothing(parent: Program, name: str) -> None:
+    """A server hangs, too: it is killed with what it holds in its file, and its parent has ended in time."""
+    found = running(parent.folder / "var")
+    assert found
+    url = {"cases": found.redis_url, "broker": found.broker_url}[name]
+    with redis.Redis.from_url(url) as client:
+        client.set("k", "v")
+    os.kill(parent.child("worker.main sandbox"), signal.SIGSTOP)
+    os.kill(int((parent.folder / "var" / name / "pid").read_text()), signal.SIGSTOP)
+    assert parent.stop() == 1
+    until(lambda: living(parent.folder) == {}, 5)
+    assert [line["child"] for line in parent.lines("child.killed")] == ["only", f"server for {name}"]
+    assert [line["asked_again"] for line in parent.lines("process.cut_off")] == [False]
+    with Embedded(parent.folder / "var"), redis.Redis.from_url(url) as client:
+        assert client.get("k") == b"v"
+
+
 def test_the_times_of_a_stop_hold_together() -> None:
-    """As shipped, a call and a door's answer end before the process does, and a parent has ended within 30 s."""
+    """As shipped, a call and a door's answer end before the process does, and every child before its parent kills it;
+    the parent has ended within 30 s.
+    """
     assert TwilioSettings().bound <= STOP_WITHIN - HANDING_BACK
     assert ANSWER_WITHIN + 2 < STOP_WITHIN
     assert forward.TIMEOUT.total_seconds() + 2 * forward.PATIENCE < STOP_WITHIN
-    assert STOP_WITHIN + PARENT_WAITS < 30
+    assert STOP_WITHIN + 1 <= PARENT_WITHIN - SERVERS_HAVE
+    assert Stop().within == PARENT_WITHIN < 30

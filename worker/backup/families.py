@@ -63,6 +63,7 @@ CREDITORS: Sequence[Family] = (
         "queued", "zset", "left_out", "what a provider keeps back for a while: once the pause ends, looks ask of it too"
     ),
     Family("silence", "string", "left_out", "since when the alarm rings"),
+    Family("forgiven", "string", "left_out", "when a pause of everything ended: what was read in is paused"),
     Family("import", "set", "left_out", "what of a backup was read in so far; nobody uses it before all of it was"),
     Family("import:", "string", "left_out", "the same"),
 )

@@ -15,7 +15,7 @@ BELOW = ":import"
 #: Commands in one request, fields in one command.
 _REQUEST, _FIELDS = 500, 500
 #: What may be there of a creditor before its backup is read in: nothing of its cases is in any of these.
-HARMLESS = frozenset({"paused", "rate", "forwarder", "events", "import", "import:"})
+HARMLESS = frozenset({"paused", "forgiven", "rate", "forwarder", "events", "import", "import:"})
 
 _SETTLE = (Path(__file__).parent / "settle.lua").read_text()
 

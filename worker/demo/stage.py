@@ -28,7 +28,10 @@ def stage(folder: Path, log: Path | None = None, stop: Stop | None = None) -> It
         "RELANCE_SECRET_KEY": token_hex(32),
         "SENDGRID_INBOUND_SECRET": token_hex(16),
     }
-    with Embedded(folder) as urls, _sandbox(log or folder / "sandbox.jsonl", own, stop) as providers:
+    servers = Embedded(folder)
+    if stop:
+        stop.kill_at_last(servers.kill)
+    with servers as urls, _sandbox(log or folder / "sandbox.jsonl", own, stop) as providers:
         yield {
             **_clean(os.environ),
             **own,

@@ -16,7 +16,7 @@ from worker.web.doors import create
 #: How long the port is not bound while the servers are asked what must be known of them, in seconds.
 HEAD_START = 2.0
 #: Requests under way when the doors close have so many seconds for their answers; then they are cut.
-ANSWER_WITHIN = 24
+ANSWER_WITHIN = 22
 
 _log = structlog.get_logger("relance.web")
 

@@ -143,6 +143,7 @@ def test_every_kind_of_key_has_its_place(rig: Rig) -> None:
         "missed",
         "gone",
         "silence",
+        "forgiven",
     }
     written = backup(rig.app)
     rig.app.client.flushall()
