@@ -25,7 +25,7 @@ from worker.stream import since
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: What the log says where somebody who was asked to stop did not, or left work undone.
-CUT_OFF = ("process.cut_off", "worker.cut_off", "child.killed")
+_CUT_OFF = ("process.cut_off", "worker.cut_off", "child.killed")
 #: What the log says of a part that is there again.
 _STARTED = {"worker.started": "queues", "scheduler.started": "", "web.started": ""}
 
@@ -45,7 +45,7 @@ def write_facts(path: Path, stage: Stage, plan: Plan, upstream: Upstream, killer
             "kills_missed": killer.missed,
             "started": started(stage, killer),
             "deaths": [line for line in lines_of(stage.lines) if line["event"] == "child.died"],
-            "cut_off": [line for line in lines_of(stage.lines) if line["event"] in CUT_OFF],
+            "cut_off": cut_off(stage.lines),
             "stopped": asdict(stopped),
         }
     finally:
@@ -128,6 +128,11 @@ def _timed(history: list[dict[str, Any]], committed: list[tuple[str, float]]) ->
     if [event["type"] for event in history] != [kind for kind, _ in committed]:
         raise RuntimeError("the event stream and a history differ")
     return [{**event, "committed": at} for event, (_, at) in zip(history, committed, strict=True)]
+
+
+def cut_off(path: Path) -> list[dict[str, Any]]:
+    """What relance's own log says of those who had to be cut off."""
+    return [line for line in lines_of(path) if line["event"] in _CUT_OFF]
 
 
 def started(stage: Stage, killer: Killer) -> list[dict[str, Any]]:
