@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
-from channels.sandbox.journal import Message
+from channels.sandbox.journal import Exchange, Message
 from channels.sandbox.outside import Outside
 from channels.sandbox.provider import Answer, Look, Request, json_answer
 
@@ -50,7 +50,7 @@ class EmailActivity:
         self._lock = threading.Lock()
         self._emails: dict[str, _Email] = {}
 
-    def keep(self, message: Message, arguments: Mapping[str, str]) -> None:
+    def keep(self, message: Message, arguments: Mapping[str, str], exchange: Exchange) -> None:
         """Remember an accepted email; the lists show it when its `Listing` says so."""
         if not self._open:
             return
@@ -64,7 +64,7 @@ class EmailActivity:
             "clicks_count": 0,
             "last_event_time": _iso(self._outside.clock.now()),
         }
-        delay = self._outside.listings.delay("email", message.to, message.attempt)
+        delay = self._outside.listings.delay(message, exchange)
         with self._lock:
             self._emails[shown["msg_id"]] = _Email(shown, arguments, time.monotonic() + delay)
 

@@ -169,10 +169,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _fulfil(self, exchange: Exchange, order: Order) -> None:
         fault, to = self._fault(order)
         accepted = fault is None or fault.accepts
+        for message in order.messages:
+            exchange.decide(message, fault)
         if accepted:
-            for message in order.messages:
-                exchange.accept(message, fault)
-            order.keep()
+            order.keep(exchange)
             order.before(exchange)
         try:
             self._end(exchange, order.answer, fault, to, self.server.desk.latency)

@@ -104,9 +104,20 @@ class Exchange:
         """Append a fact of this request."""
         self._journal.write(event, **{**self._fields, **fields})
 
-    def accept(self, message: Message, fault: Fault | None) -> None:
-        """Take a message; to be called before the first byte of the answer leaves."""
-        self.write("accepted", **message.fields(), fault=fault and fault.kind)
+    def decide(self, message: Message, fault: Fault | None) -> None:
+        """Take a message, or not, as the fault has it; to be called before the first byte of the answer leaves."""
+        if fault is None or fault.accepts:
+            self.write("accepted", **message.fields(), fault=fault and fault.kind)
+        else:
+            self.failed(message.to, message.attempt, fault)
+
+    def failed(self, to: str, attempt: str, fault: Fault) -> None:
+        """A message to that address met a fault and is not taken; called as `decide` is."""
+        self.write("failed", attempt=attempt, to=to, fault=fault.kind)
+
+    def delayed(self, message: Message, seconds: float) -> None:
+        """What was taken appears in lists only so much later."""
+        self.write("delayed", id=message.id, attempt=message.attempt, seconds=seconds)
 
     def listed(self, asked: Mapping[str, str], count: int | None, fault: Fault | None) -> None:
         """A list was asked for; `count` is how many it holds, or None where a fault kept it from being made."""

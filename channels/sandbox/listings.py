@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic.dataclasses import dataclass
 
+from channels.sandbox.journal import Exchange, Message
 from channels.sandbox.orders import ChannelName, Orders, Seconds, Share, Times, parse
 
 
@@ -36,7 +37,10 @@ def load_listings(path: Path) -> list[Listing]:
 class Listings(Orders[Listing]):
     """The orders in force."""
 
-    def delay(self, channel: ChannelName, to: str, attempt: str) -> float:
-        """The seconds until the lists show a message that is accepted now."""
-        found = self.take(channel, to, attempt)
-        return found.seconds if found is not None else 0.0
+    def delay(self, message: Message, exchange: Exchange) -> float:
+        """The seconds until the lists show a message that is accepted now; where an order says so, the log has it."""
+        found = self.take(message.channel, message.to, message.attempt)
+        if found is None:
+            return 0.0
+        exchange.delayed(message, found.seconds)
+        return found.seconds

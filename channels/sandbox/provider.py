@@ -77,7 +77,7 @@ class Order:
 
     messages: tuple[Message, ...]
     answer: Answer
-    keep: Callable[[], None] = lambda: None
+    keep: Callable[[Exchange], None] = nothing
     before: Callable[[Exchange], None] = nothing
     afterwards: Callable[[Exchange], None] = nothing
 

@@ -118,9 +118,9 @@ class SendGrid:
         answer = Answer(202, headers={"X-Message-Id": message_id})
         sent = [(message, _arguments(mail, person)) for message, (person, _) in zip(messages, people, strict=True)]
 
-        def keep() -> None:
+        def keep(exchange: Exchange) -> None:
             for message, arguments in sent:
-                self._activity.keep(message, arguments)
+                self._activity.keep(message, arguments, exchange)
 
         if not self._events.listening:
             return Order(messages, answer, keep)

@@ -149,6 +149,8 @@ class _Rules:
     ) -> str:
         fault = self._desk.controls.faults.on_send("email", address)
         if fault is not None and fault.kind in AT_RCPT:
+            if server.exchange is not None:
+                server.exchange.failed(address, "", fault)
             server.final = not envelope.rcpt_tos  # a transaction another recipient keeps alive is not over
             return AT_RCPT[fault.kind]
         server.fault, server.over = fault or server.fault, False  # a good recipient revives what a refusal ended
@@ -158,9 +160,9 @@ class _Rules:
 
     async def handle_DATA(self, server: _Conversation, _session: Any, envelope: Any) -> str:  # noqa: N802
         fault, queue_id = server.fault, secrets.token_hex(6).upper()
-        if server.exchange is not None and (fault is None or fault.accepts):
+        if server.exchange is not None:
             for message in _messages(queue_id, envelope):
-                server.exchange.accept(message, fault)
+                server.exchange.decide(message, fault)
         if fault is not None and fault.silent:
             await _hang(fault)
             return await server.vanish(fault.kind)

@@ -127,14 +127,14 @@ class Twilio:
             if told is not None:
                 told.afterwards(exchange)
 
-        def keep() -> None:
-            self._keep(story, account, request)
+        def keep(exchange: Exchange) -> None:
+            self._keep(story, account, request, exchange)
 
         return Order((story.message,), answer, keep, told.before if told else nothing, afterwards)
 
-    def _keep(self, story: Story, account: str, request: Request) -> None:
+    def _keep(self, story: Story, account: str, request: Request, exchange: Exchange) -> None:
         message = story.message
-        delay = self._outside.listings.delay(message.channel, message.to, message.attempt)
+        delay = self._outside.listings.delay(message, exchange)
         with self._lock:
             self._kept[message.channel][message.id] = _Kept(story, time.monotonic() + delay)
             if request.basic is not None:

@@ -9,7 +9,7 @@ from threading import Event
 
 import redis
 
-from tests.chaos.facts import at_rest, write_facts
+from tests.chaos.facts import all_back, at_rest, write_facts
 from tests.chaos.kills import Killer
 from tests.chaos.plan import Plan
 from tests.chaos.stage import Stage, clock, queued, stage
@@ -38,13 +38,11 @@ def play(folder: Path, plan: Plan, say: Callable[[str], None], *, killing: bool 
                 opening.result()
                 kills.result()
                 say("all was asked for and all was killed; it comes to rest")
-                _settle(at, plan, say)
+                _settle(at, plan, killer, say)
             finally:
                 stop.set()
                 upstream.stop()
-        if code := at.stop():
-            say(f"`relance up` ended with {code}")
-        write_facts(folder / FACTS_FILE, at, plan, upstream, killer)
+        write_facts(folder / FACTS_FILE, at, plan, upstream, killer, at.stop())
 
 
 def _morning(at: Stage, plan: Plan) -> float:
@@ -61,14 +59,14 @@ def _morning(at: Stage, plan: Plan) -> float:
     return time.monotonic() + wait
 
 
-def _settle(at: Stage, plan: Plan, say: Callable[[str], None]) -> None:
+def _settle(at: Stage, plan: Plan, killer: Killer, say: Callable[[str], None]) -> None:
     """Wait until nothing more will happen by itself; what has not come to rest in time is for the judge."""
     app = App(at.environ, clock(plan))
     since = time.monotonic()
     deadline = since + PATIENCE + PATIENCE_FOR_EACH * len(plan.debtors)
     try:
         while time.monotonic() < deadline:
-            if _quiet(at, app, plan):
+            if _quiet(at, app, plan) and all_back(at, killer):
                 say(f"at rest after {time.monotonic() - since:.0f} s")
                 return
             time.sleep(0.5)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,15 @@ _LATENCY = 0.1
 
 
 @dataclass(frozen=True, slots=True)
+class Stopped:
+    """How `relance up` ended when it was asked to (`asked`, Unix time): its exit code, and after how many seconds."""
+
+    asked: float
+    code: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Stage:
     """What is there. `log` is the sandbox's, `lines` those of all of relance's processes."""
 
@@ -60,10 +70,11 @@ class Stage:
         family = ((pid, machine.command_of(pid)) for pid in machine.family(self.up.pid)[1:])
         return next((pid for pid, line in family if _COMMANDS[part] in line), 0)
 
-    def stop(self) -> int:
-        """Stop relance as an operator does; its exit code. Nothing writes to the store any more."""
+    def stop(self) -> Stopped:
+        """Stop relance as an operator does. Nothing writes to the store any more."""
+        asked, began = time.time(), time.monotonic()
         _end(self.up)
-        return self.up.returncode
+        return Stopped(asked, self.up.returncode, round(time.monotonic() - began, 2))
 
     def revive(self) -> None:
         """Start what is dead of the servers, each from its append-only file."""
@@ -184,5 +195,7 @@ def queued(stage: Stage, *queues: str) -> int:
 
 
 def kill(pid: int) -> None:
-    """`kill -9`: nothing of it can react."""
+    """`kill -9`: nothing of it can react. Raises ProcessLookupError where there is no such process."""
+    if pid <= 0:  # to the operating system that is a whole group, ours
+        raise ProcessLookupError(pid)
     os.kill(pid, signal.SIGKILL)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.chaos.plan import BOUNDED, FULL, TURN, WEIGHTS, Scale, plan
+from tests.chaos.plan import BOUNDED, FULL, SENDERS, TURN, WEIGHTS, Scale, plan
 from tests.chaos.tail import Tail
 from tests.chaos.world import write_config
 from worker import config
@@ -24,6 +24,24 @@ def test_a_seed_is_a_run(scale: Scale, seed: int) -> None:
     assert len(set(addresses)) == 2 * scale.cases
     assert {kill.part for kill in drawn.kills} == WEIGHTS.keys()
     assert list(drawn.kills) == sorted(drawn.kills, key=lambda kill: kill.at)
+
+
+def test_the_provider_is_ordered_to_do_what_the_proof_asks_for() -> None:
+    """Each fault it names, a tenth of answers lost, of lists late by half a minute, and, on every channel, of messages
+    without a receipt; receipts come early, twice and shuffled.
+    """
+    faults = {fault["kind"]: fault["share"] for fault in plan(1, FULL).faults if fault["kind"] != "late"}
+    assert faults.keys() >= {"refuse", "429", "500", "hang", "accept_then_drop", "accept_then_500"}
+    assert "late" in {fault["kind"] for fault in plan(1, FULL).faults}
+    assert faults["accept_then_drop"] >= 0.1
+    assert plan(1, FULL).listings == ({"share": 0.1, "seconds": 30},)
+    for channel in SENDERS:
+        found = [reaction for reaction in plan(1, FULL).reactions if reaction["channel"] == channel]
+        silent, early, twice, shuffled = found
+        assert (silent["receipts"], silent["share"], early["early"]) == ([], 0.1, True)
+        assert len(twice["receipts"]) == 2 * len(set(twice["receipts"]))
+        assert sorted(shuffled["receipts"]) == sorted(set(twice["receipts"]))
+        assert shuffled["receipts"] != twice["receipts"][: len(shuffled["receipts"])]
 
 
 def test_half_of_those_who_pay_do_so_as_a_day_turns() -> None:

@@ -1,6 +1,7 @@
 """Faults to order: who meets them, what the client sees, what the log says."""
 
 import re
+from http.client import RemoteDisconnected
 from pathlib import Path
 from typing import Any, get_args
 
@@ -37,7 +38,8 @@ def test_twilio_fails_in_its_own_words(
         text(twilio)
     sandbox.close()
     assert (caught.value.status, caught.value.code) == error
-    assert [(each["event"], each.get("status")) for each in events()] == [("opened", None), ("answered", error[0])]
+    told = [(each["event"], each.get("status")) for each in events()]
+    assert told == [("opened", None), ("failed", None), ("answered", error[0])]
 
 
 @pytest.mark.parametrize(("kind", "status"), [("429", 429), ("500", 500), ("503", 503), ("refuse", 400)])
@@ -67,7 +69,7 @@ def test_a_dropped_request_has_no_answer(
     sandbox.fault(Fault(kind, times=1))
     with pytest.raises(requests.ConnectionError):
         text(twilio)
-    assert [each["event"] for each in events()][:2] == ["opened", "accepted" if accepted else "dropped"]
+    assert [each["event"] for each in events()][:2] == ["opened", "accepted" if accepted else "failed"]
     assert len(twilio.messages.list(to=TO)) == len(sandbox.accepted()) == accepted
     sandbox.close()
     assert [each["why"] for each in events("dropped")] == [kind]
@@ -94,6 +96,19 @@ def test_a_silent_provider_outlasts_the_client(
     with pytest.raises(TimeoutError):
         sendgrid_client(sandbox.sendgrid_url, timeout=0.2).send(mail())
     assert [each["fault"] for each in events("accepted")] == accepted * 2
+
+
+@pytest.mark.parametrize("kind", sorted(set(get_args(Kind)) - ACCEPTING))
+def test_who_met_a_fault_is_in_the_log(sandbox: Sandbox, sendgrid: Any, events: Events, kind: Any) -> None:
+    """What is not taken leaves whom it was for, as what attempt, and why: that is how a refusal is believed."""
+    sandbox.fault(Fault(kind, seconds=0.1))
+    with pytest.raises((HTTPError, RemoteDisconnected)):
+        sendgrid.send(mail("ana@debtor.test", "att-7"))
+    fields = ("channel", "request", "attempt", "to", "fault")
+    assert [[each[name] for name in fields] for each in events("failed")] == [
+        ["email", 1, "att-7", "ana@debtor.test", kind]
+    ]
+    assert events("accepted") == []
 
 
 def test_a_late_answer_is_a_good_one(sandbox: Sandbox, twilio: Any) -> None:

@@ -75,6 +75,19 @@ def test_late_entries_can_be_ordered_every_way(sandbox: Sandbox, twilio: Any) ->
     assert requests.post(url, data="{seconds: soon}", timeout=5).status_code == 400
 
 
+def test_what_is_listed_late_is_in_the_log(log: Any, events: Events) -> None:
+    """Which of those accepted, and by how much; of what is listed at once there is nothing to say."""
+    late = [Listing("sms", every=2, seconds=60), Listing("email", seconds=30)]
+    with Sandbox(log, listings=late, email_activity=True) as sandbox:
+        twilio = twilio_client(sandbox.twilio_url)
+        sids = [text(twilio).sid for _ in range(2)]
+        sendgrid_client(sandbox.sendgrid_url).send(mail(attempt="att-7"))
+    found = [(each["request"], each["id"], each["seconds"]) for each in events("delayed")]
+    email = events("accepted")[2]
+    assert found == [(2, sids[1], 60.0), (3, email["id"], 30.0)]
+    assert events("delayed")[1]["attempt"] == "att-7"
+
+
 def test_who_asked_is_in_the_log(twilio: Any, events: Events) -> None:
     """A list leaves whom it was about and how many it held, before its answer; a fetch leaves nothing of the kind."""
     message = text(twilio)

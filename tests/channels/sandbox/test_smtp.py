@@ -49,7 +49,8 @@ def test_refusals_come_at_the_recipient(
         smtp.sendmail(FROM, [TO], EMAIL)
     assert caught.value.recipients[TO][0] == code
     sandbox.close()
-    assert [entry["event"] for entry in events()] == ["opened", "answered"]
+    assert [entry["event"] for entry in events()] == ["opened", "failed", "answered"]
+    assert [entry["to"] for entry in events("failed")] == [TO]
     assert events("answered")[0]["status"] == code
 
 
@@ -79,7 +80,7 @@ def test_a_connection_can_break_after_the_body(
     with pytest.raises(smtplib.SMTPServerDisconnected):
         smtp.sendmail(FROM, [TO], EMAIL)
     sandbox.close()
-    assert [entry["event"] for entry in events()] == ["opened", *["accepted"] * accepted, "dropped"]
+    assert [entry["event"] for entry in events()] == ["opened", "accepted" if accepted else "failed", "dropped"]
 
 
 def test_a_host_can_hang_after_the_body(sandbox: Sandbox, events: Events) -> None:
@@ -89,7 +90,7 @@ def test_a_host_can_hang_after_the_body(sandbox: Sandbox, events: Events) -> Non
     with pytest.raises(smtplib.SMTPServerDisconnected, match="timed out"):
         client.sendmail(FROM, [TO], EMAIL)
     sandbox.close()
-    assert [entry["event"] for entry in events()] == ["opened", "dropped"]
+    assert [entry["event"] for entry in events()] == ["opened", "failed", "dropped"]
 
 
 def test_a_late_reply_is_an_accepted_email(sandbox: Sandbox, events: Events) -> None:
