@@ -175,6 +175,8 @@ class Finder(Protocol):
     finds: bool
     #: Does one look that finds nothing prove that nothing went? A list of somebody else's may lag behind.
     proves: bool
+    #: How far back the list reaches; None: without end. What is older is not in it, whether it went or not.
+    reach: timedelta | None
 
     def find(self, sought: Sought) -> Found | None:
         """The message, or None if it is not in the list (yet). Raises `ChannelError` where the list cannot be read."""

@@ -46,6 +46,7 @@ class Outbox:
     real = False
     bound = 5.0
     finds = proves = True
+    reach = None
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

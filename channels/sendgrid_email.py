@@ -11,6 +11,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote, urlsplit
 
+from pydantic import Field
+
 from channels.base import (
     Accepted,
     Attachment,
@@ -61,12 +63,13 @@ class SendgridEmail:
         """The variables that hold the API key and, for the EU region or a sandbox, another base URL.
 
         `email_activity`: the account has SendGrid's Email Activity, so that it can be asked whether it took a message
-        (six times a minute).
+        (six times a minute). `activity_days`: how many days back it reaches; additional history can be bought.
         """
 
         api_key_env: Variable = "SENDGRID_API_KEY"
         base_url_env: Variable = "SENDGRID_BASE_URL"
         email_activity: bool = False
+        activity_days: int = Field(default=3, ge=1, le=30)
 
     channels: ClassVar[tuple[str, ...]] = ("email",)
 
@@ -80,6 +83,7 @@ class SendgridEmail:
         self.real = belongs_to(url, OWN_URL)
         self.bound = settings.bound
         self.finds = settings.email_activity
+        self.reach = timedelta(days=settings.activity_days)
 
     @staticmethod
     def required(settings: Settings) -> list[str]:

@@ -56,11 +56,16 @@ class TimedSettings(ProviderSettings):
 
 
 class TwilioSettings(TimedSettings):
-    """What the two Twilio channels share: the variables that hold the account, its token, and another base URL."""
+    """What the two Twilio channels share: the variables that hold the account, its token, and another base URL.
+
+    `list_days`: how many days back the account's lists of messages and calls reach. Twilio's own is 13 months, unless
+    the account's settings say fewer, or its records are deleted.
+    """
 
     account_sid_env: Variable = "TWILIO_ACCOUNT_SID"
     auth_token_env: Variable = "TWILIO_AUTH_TOKEN"  # noqa: S105 the name of a variable
     base_url_env: Variable = "TWILIO_BASE_URL"
+    list_days: int = Field(default=390, ge=1, le=400)
 
     def required(self) -> list[str]:
         """The variables without which no call can be made."""

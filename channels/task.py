@@ -17,6 +17,7 @@ class Task:
     real = False
     bound = 1.0
     finds = proves = True
+    reach = None
 
     @staticmethod
     def required(settings: Settings) -> list[str]:

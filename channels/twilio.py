@@ -110,6 +110,7 @@ class Account:
         url = base_url(environ, settings.base_url_env, OWN_URL)
         self.real = belongs_to(url, OWN_URL)
         self.bound = settings.bound
+        self.reach = timedelta(days=settings.list_days)
         self._transport = Transport(
             Http(settings.connect_timeout, settings.read_timeout), base="" if url == OWN_URL else url
         )

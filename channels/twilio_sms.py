@@ -32,6 +32,7 @@ class TwilioSms:
         self._settings = settings
         self.real = account.real
         self.bound = account.bound
+        self.reach = account.reach
 
     @staticmethod
     def required(settings: Settings) -> list[str]:

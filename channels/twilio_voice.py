@@ -39,6 +39,7 @@ class TwilioVoice:
         self._settings = settings
         self.real = account.real
         self.bound = account.bound
+        self.reach = account.reach
 
     @staticmethod
     def required(settings: Settings) -> list[str]:

@@ -6,6 +6,7 @@ the store may have forgotten one (`sending.py`).
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import cast
 
 from channels.base import ChannelError, ConfigurationError, Finder, Found, Sought
@@ -16,9 +17,12 @@ from worker.dunning.fold import apply
 from worker.dunning.model import Case, Send, StepRun, attempt_id
 from worker.messages import message_of, recipient, reference_of
 
+#: So near to its end a list is not relied on: clocks differ, and nobody says at which hour it is cut.
+BRINK = timedelta(hours=1)
+
 
 class CannotTell(Exception):
-    """The provider cannot be asked; the text is one word that says why."""
+    """The provider cannot be asked, or cannot know any more; the text is one word that says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,7 @@ def look_for(app: App, case: Case, run: StepRun, send: Send) -> Look:
     """Ask the provider that was called for that attempt. Raises CannotTell, and ChannelError for a list not read."""
     finder, bound = _finder(app, send.provider)
     sought = _sought(app, _as_it_was(app, case, send.attempt), run, send, bound)
-    return Look(finder.find(sought), finder.proves, bound)
+    return Look(_find(app, finder, sought), finder.proves, bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +53,14 @@ class Asked:
 def any_try(app: App, case: Case, run: StepRun, send: Send, providers: Iterable[str]) -> Asked:
     """Ask these providers whether that message went since `send.begun` by a try that the history lacks.
 
-    Any of them may have been called: where one cannot be asked and no other has it, raises as `look_for`.
+    Any of them may have been called: where one cannot tell and no other has it, raises as `look_for`.
     """
     known, proves, fault = _in_history(app, case), True, None
     for name in providers:
         try:
             finder, bound = _finder(app, name)
             sought = _sought(app, case, run, send, bound)
-            found = finder.find(replace(sought, known=sought.known | known, any_try=True))
+            found = _find(app, finder, replace(sought, known=sought.known | known, any_try=True))
         except (CannotTell, ChannelError) as error:
             fault = error
             continue
@@ -76,11 +80,14 @@ def who_can_tell(app: App, creditor: str, channel: str) -> str:
 
 def _can_tell(app: App, name: str) -> str:
     try:
-        _finder(app, name)
+        finder, _ = _finder(app, name)
     except CannotTell as reason:
         why = {"no_list": "has no list", "not_configured": "cannot work here"}[str(reason)]
         return f"{name} {why}, so a person is asked (relance attempts uncertain list)"
-    return f"{name} is asked"
+    if finder.reach is None:
+        return f"{name} is asked"
+    days = f"{name} is asked, and tells of {finder.reach.days} days"
+    return f"{days}; of what may have gone before, a person is asked (relance attempts uncertain list)"
 
 
 def _sought(app: App, case: Case, run: StepRun, send: Send, bound: float) -> Sought:
@@ -98,6 +105,14 @@ def _sought(app: App, case: Case, run: StepRun, send: Send, bound: float) -> Sou
         bound=bound,
         known=_accounted_for(app, case) if send.channel == "voice" else frozenset(),
     )
+
+
+def _find(app: App, finder: Finder, sought: Sought) -> Found | None:
+    """The message, or None. Raises CannotTell where it may have gone before the list begins."""
+    found = finder.find(sought)
+    if found is None and finder.reach is not None and app.clock.real() - sought.begun > finder.reach - BRINK:
+        raise CannotTell("too_old")
+    return found
 
 
 def _finder(app: App, name: str) -> tuple[Finder, float]:

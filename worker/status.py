@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from channels.base import ConfigurationError
+from channels.base import ConfigurationError, Finder
 from worker.app import VAR, App
 from worker.config import OUTBOX, Config, Environment
 from worker.messages import VOICE_DOOR
@@ -79,6 +79,27 @@ def routes(config: Config, providers: Providers) -> list[str]:
         for creditor in config.creditors
         for channel in config.channels
     ]
+
+
+def lists(config: Config, providers: Providers) -> list[str]:
+    """A line per provider in use outside: can it be asked whether it took a message, and how long afterwards?"""
+    used = {
+        name: None
+        for creditor in config.creditors
+        for channel in config.channels
+        for name in providers.route(creditor, channel).providers
+    }
+    return [line for name in used if (line := _list(providers, name))]
+
+
+def _list(providers: Providers, name: str) -> str:
+    try:
+        provider = providers.get(name)
+    except ConfigurationError:  # said of its routes
+        return ""
+    if not (isinstance(provider, Finder) and provider.finds):
+        return f"{name}: cannot say whether it took a message"
+    return f"{name}: says for {provider.reach.days} days whether it took a message" if provider.reach else ""
 
 
 def without(environment: Environment, providers: Providers) -> list[str]:

@@ -178,7 +178,8 @@ def test_what_became_of_it_comes_with_it(sandbox: Sandbox) -> None:
     found = channel.find(sought(SMS))
     assert found is not None
     assert found.receipt is not None
-    assert (found.receipt.what, found.receipt.attempt) == ("taken", SMS.attempt)
+    assert found.receipt.attempt == SMS.attempt
+    assert found.receipt.what in ("taken", "sent", "delivered")  # it goes on meanwhile
 
 
 def test_every_try_counts_where_the_store_may_have_forgotten(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -188,6 +189,37 @@ def test_every_try_counts_where_the_store_may_have_forgotten(sandbox: Sandbox, t
         other = sought(message, attempt="another")
         assert find(channel, other) is None
         assert find(channel, replace(other, any_try=True)) is not None
+
+
+@pytest.mark.parametrize(
+    ("message", "settings", "days"),
+    [(SMS, {}, 390), (VOICE, {}, 390), (EMAIL, {}, 3), (SMS, {"list_days": 7}, 7), (EMAIL, {"activity_days": 30}, 30)],
+)
+def test_a_list_says_how_far_back_it_reaches(message: Message, settings: dict[str, int], days: int) -> None:
+    """Thirteen months at Twilio, the least of SendGrid's plans, unless the entry says what the account has; our own
+    file and our own list have no end."""
+    url = "http://127.0.0.1:9"
+    kind = "twilio_sms" if message.channel == "sms" else "twilio_voice"
+    channel = sendgrid(url, **settings) if message.channel == "email" else twilio(kind, url, **settings)
+    assert isinstance(channel, Finder)
+    assert channel.reach == timedelta(days=days)
+    assert (Outbox.reach, Task.reach) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"activity_days": 31}, "activity_days: Input should be less than or equal to 30"),
+        ({"activity_days": 0}, "activity_days: Input should be greater than or equal to 1"),
+        ({"activity_days": "3d"}, "activity_days: Input should be a valid integer"),
+    ],
+)
+def test_a_list_that_no_account_has_is_refused(settings: dict[str, Any], says: str) -> None:
+    """Nobody keeps so much, nor nothing."""
+    with pytest.raises(ConfigurationError, match=says):
+        sendgrid("http://127.0.0.1:9", **settings)
+    with pytest.raises(ConfigurationError, match="list_days: Input should be less than or equal to 400"):
+        twilio("twilio_sms", "http://127.0.0.1:9", list_days=401)
 
 
 def test_the_outbox_and_tasks_prove_it_at_once(tmp_path: Path) -> None:

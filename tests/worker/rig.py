@@ -48,6 +48,7 @@ class Tapped:
         self._inner = inner
         self.real, self.bound = inner.real, inner.bound
         self.finds, self.proves = getattr(inner, "finds", False), getattr(inner, "proves", False)
+        self.reach = getattr(inner, "reach", None)
         self.messages: list[Message] = []
         self.before: Hook = lambda: None
         self.after: Hook = lambda: None

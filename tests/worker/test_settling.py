@@ -1,7 +1,7 @@
 """What may have gone is settled: adopted where the provider has it, sent again where it surely has not, else held."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from channels.base import Receipt, Uncertain
-from channels.sandbox import Fault, Sandbox
+from channels.sandbox import Fault, Listing, Sandbox
 from tests.conftest import MakeApp
 from worker.commit import Keys
 from worker.dunning.events import AttemptAccepted, AttemptSought, AttemptUnavailable, AttemptUnsettled
@@ -251,6 +251,74 @@ def test_what_is_sent_again_all_the_same_is_a_possible_copy_and_counted(mail: Ri
     assert [event.possible_copy for event in of_kind(mail, case, AttemptUnavailable)] == [True]
     assert [getattr(event, "possible_copy", None) for event in mail.history(case)].count(True) == 2
     assert mail.app.client.hget(Keys("demo").counters, "possible_copies") == "1"
+
+
+@pytest.fixture
+def short(make_app: MakeApp, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Rig]:
+    """An account at Twilio that keeps its records for three days."""
+
+    def make(rules: str = "") -> Rig:
+        copy = Copy(tmp_path_factory.mktemp("config"))
+        copy.edit(CHANNELS, "kind: twilio_sms", "kind: twilio_sms\n    list_days: 3")
+        copy.edit(CHANNELS, "providers: [twilio_sms]", f"providers: [twilio_sms]{rules}")
+        return Rig(make_app(at=MORNING, speed=1, config=copy.folder, **account(sandbox)))
+
+    return make
+
+
+def lost_for(rig: Rig, days: int) -> Case:
+    """An SMS whose answer was lost, and nobody ran for so many days; then everybody goes on for a while."""
+    case = rig.open(debtor__phone=PHONE, **TO_SMS)
+    rig.go_on(case)
+    assert last(rig, case).status == "uncertain"
+    rig.wait(timedelta(days=days))
+    for _ in range(4):
+        rig.go_on(case)
+        rig.wait(2 * MINUTE)
+    return case
+
+
+def test_what_is_older_than_the_list_is_held_and_not_taken_for_not_sent(
+    short: Callable[..., Rig], sandbox: Sandbox
+) -> None:
+    """It went six days ago, and its record is gone from a list of three: a person is asked, and nothing leaves."""
+    rig = short()
+    sandbox.fault(Fault("accept_then_drop", channel="sms", times=1))
+    sandbox.list_late(Listing(channel="sms", seconds=10**6))
+    case = lost_for(rig, 6)
+    (unsettled,) = of_kind(rig, case, AttemptUnsettled)
+    assert (unsettled.why, unsettled.settle_at) == ("too_old", None)
+    assert of_kind(rig, case, AttemptUnavailable) == []
+    assert len(sandbox.accepted()) == 1
+
+
+def test_what_is_older_than_the_list_may_be_sent_as_a_possible_copy(
+    short: Callable[..., Rig], sandbox: Sandbox
+) -> None:
+    """`resend_after` is what is done where nobody can tell, and it is named as what it may be."""
+    rig = short("\n    on_uncertain: resend_after 1h")
+    sandbox.fault(Fault("drop", channel="sms", times=1))
+    case = lost_for(rig, 6)
+    assert [(event.by, event.possible_copy) for event in of_kind(rig, case, AttemptUnavailable)] == [
+        ("resend_after", True)
+    ]
+    assert len(sandbox.accepted()) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "days", "by"),
+    [("accept_then_drop", 6, "list"), ("accept_then_drop", 2, "list"), ("drop", 2, "")],
+    ids=["there though old", "there", "absent from where it would be"],
+)
+def test_a_list_is_believed_as_far_as_it_reaches(
+    short: Callable[..., Rig], sandbox: Sandbox, fault: Any, days: int, by: str
+) -> None:
+    """What it has is adopted, however old; what it would have and has not is sent, once."""
+    rig = short()
+    sandbox.fault(Fault(fault, channel="sms", times=1))
+    case = lost_for(rig, days)
+    assert [event.by for event in of_kind(rig, case, AttemptAccepted)][:1] == [by]
+    assert len([each for each in sandbox.accepted() if each["channel"] == "sms"]) == 1
 
 
 # ---- a try that was given up went after all

@@ -1,9 +1,10 @@
 """Reads a backup in, whole or not at all.
 
 Every line is looked at before anything is written; what is written stays aside (`staging.py`) until it is complete, and
-becomes what is known of the creditor in one moment. An import that is killed leaves nothing that anybody looks at, and
-the same file can be read in again. Every case is told that it was restored, and from when on it knows nothing: its
-providers are asked before it sends (`sending.py`).
+becomes what is known of the creditor in one moment, of one creditor after the other. What the store keeps beside them
+is added last. An import that is killed leaves each creditor as if it had not begun or whole and paused, and the same
+file can be read in again. Every case is told that it was restored, and from when on it knows nothing: its providers are
+asked before it sends (`sending.py`).
 """
 
 import json
@@ -63,7 +64,8 @@ def restore(
 
     `since`: nothing is known after that (real time) although the file is newer: the store it was written from was old.
 
-    Raises Unfit, with nothing written; ConfigurationError where a rehearsal would reach people; redis errors.
+    Raises Unfit, with nothing written but, where something came in of a creditor meanwhile, those before it;
+    ConfigurationError where a rehearsal would reach people; redis errors.
     """
     file.seek(0)
     checked = check(file)
@@ -74,6 +76,7 @@ def restore(
     work.read(file)
     work.restore()
     work.settle()
+    work.merge()
     end(app)
     return work.done
 
@@ -98,7 +101,7 @@ class _Import:
         self._places: dict[str, tuple[int, int]] = {}
         self._read: dict[str, int] = dict.fromkeys(creditors, 0)
         self._after: dict[str, str] = {}
-        self._inbox: list[str] = []
+        self._beside: list[KeyLine] = []
         self._restored: dict[str, datetime] = {}
         missing = sorted(checked.strategies.difference(app.config.strategies))
         self.done = Restored(checked.header, list(creditors), no_strategy=missing)
@@ -106,7 +109,7 @@ class _Import:
     # ---- the lines, put aside
 
     def read(self, lines: IO[bytes]) -> None:
-        """Every line of these creditors; what the store keeps beside them, where all was asked for."""
+        """Every line of these creditors is put aside; those of the store itself are remembered, where all was asked."""
         for staging in self._staging.values():
             staging.clear()
         for number, text in enumerate(lines, start=1):
@@ -118,7 +121,7 @@ class _Import:
         line = parse(text)
         match line:
             case KeyLine(creditor="") if self._whole:
-                self._merge(line)
+                self._beside.append(line)
             case CaseLine() if line.creditor in self._staging and self._checked.last[line.id] == number:
                 self._put_case(line)
             case KeyLine() if line.creditor in self._staging:
@@ -185,20 +188,6 @@ class _Import:
             staging.put(name)
         staging.flush()
 
-    def _merge(self, line: KeyLine) -> None:
-        """What the store itself keeps is added to; what is there stands."""
-        client, key = self._app.client, f"relance:{line.name}"
-        if line.type == "hash":
-            with client.pipeline(transaction=True) as pipe:
-                for name, value in line.value.items():
-                    pipe.hsetnx(key, name, value)
-                pipe.execute()
-        elif line.type == "set":
-            client.sadd(key, *line.value)
-        else:
-            client.set(key, line.value, nx=True, pxat=millis(line.expires_at) if line.expires_at else None)
-            self._inbox.append(line.name.partition(":")[2])
-
     # ---- every case is told
 
     def restore(self) -> None:
@@ -261,7 +250,26 @@ class _Import:
                     "read the file in again"
                 )
         remember_creditors(self._app)
-        hand_in_again(self._app, self._inbox)
+
+    # ---- what the store keeps beside them
+
+    def merge(self) -> None:
+        """It is added to; what is there stands. May be repeated."""
+        for line in self._beside:
+            self._add(line)
+        hand_in_again(self._app, [each.name.partition(":")[2] for each in self._beside if each.type == "string"])
+
+    def _add(self, line: KeyLine) -> None:
+        client, key = self._app.client, f"relance:{line.name}"
+        if line.type == "hash":
+            with client.pipeline(transaction=True) as pipe:
+                for name, value in line.value.items():
+                    pipe.hsetnx(key, name, value)
+                pipe.execute()
+        elif line.type == "set":
+            client.sadd(key, *line.value)
+        else:
+            client.set(key, line.value, nx=True, pxat=millis(line.expires_at) if line.expires_at else None)
 
 
 def _snapshot(line: CaseLine) -> Case | None:

@@ -31,13 +31,17 @@ def check(as_json: Json = False) -> None:
     """Validate all configuration, cross references and templates; say who carries what, and what is not set."""
     from worker.fields import LANGUAGES
     from worker.render.check import check as check_wording
-    from worker.status import pages, routes, without
+    from worker.status import lists, pages, routes, without
 
     here = _here(as_json)
     wording = check_wording(here.wordings, _notices(here.config), LANGUAGES, here.config.creditors)
     broken = [f"providers.{name}: cannot work: {says}" for name, says in here.providers.faults().items()]
     broken += [f"{place}: cannot work: {says}" for place, says in here.upstream.faults().items()]
-    found = [*routes(here.config, here.providers), *pages(here.environment)]
+    found = [
+        *routes(here.config, here.providers),
+        *lists(here.config, here.providers),
+        *pages(here.environment),
+    ]
     absent = without(here.environment, here.providers)
     if as_json:
         print_json({"config": here.config.digest, "problems": wording + broken, "routes": found, "without": absent})

@@ -257,7 +257,7 @@ class AttemptSought(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptUnsettled(Event):
-    """Nobody can tell whether it went: the provider cannot be asked. A person settles it.
+    """Nobody can tell whether it went: the provider cannot be asked, or not any more. A person settles it.
 
     Or, with a `settle_at`, it is sent again then, as a possible copy.
     """

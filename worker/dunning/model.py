@@ -27,7 +27,7 @@ MessageStatus = Literal[
 #: A run that is no step of the ladder but an errand has a name that begins so, and the errand's kind behind it.
 ERRAND = "@"
 
-#: Why a message is uncertain that a restored case may have forgotten, its provider having no list to look into.
+#: Why a message is uncertain that a restored case may have forgotten, there being no list that reaches so far back.
 RESTORED = "restored"
 
 ZERO = Decimal(0)

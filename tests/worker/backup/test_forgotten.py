@@ -1,6 +1,6 @@
 """An older backup is read in: what was sent since is found where it was sent, and does not leave again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from channels.base import Receipt, Unavailable
-from channels.sandbox import Fault, Sandbox
+from channels.sandbox import Fault, Listing, Sandbox
 from tests.conftest import MakeApp
 from tests.worker.config_copy import CHANNELS, Copy
 from tests.worker.payloads import reminder
@@ -28,6 +28,8 @@ TO_SMS: dict[str, Any] = {
     "debtor__phone": PHONE,
 }
 TO_CALL: dict[str, Any] = {**TO_SMS, "history": {"last_step": "sms_reminder", "on": "2026-03-25"}}
+#: SendGrid can be asked, and its additional history was bought.
+ACTIVITY = "kind: sendgrid_email\n    email_activity: true\n    activity_days: 30"
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 
@@ -48,9 +50,12 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
 def providers(make_app: MakeApp, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Rig]:
     """The same morning, with these variables beside those of Twilio and SendGrid."""
 
-    def make(**environ: str) -> Rig:
+    def make(edits: Sequence[tuple[str, str]] = (), **environ: str) -> Rig:
         copy = Copy(tmp_path_factory.mktemp("config"))
-        copy.edit(CHANNELS, "kind: sendgrid_email", "kind: sendgrid_email\n    email_activity: true")
+        for old, new in edits:
+            copy.edit(CHANNELS, old, new)
+        if not edits:
+            copy.edit(CHANNELS, "kind: sendgrid_email", ACTIVITY)
         environ |= {
             "TWILIO_ACCOUNT_SID": "AC" + "1" * 32,
             "TWILIO_AUTH_TOKEN": "t",
@@ -203,6 +208,50 @@ def test_where_there_is_no_list_a_person_is_asked(providers: Callable[..., Rig],
     assert (last(rig, case).status, len(sandbox.accepted())) == ("accepted", 1)
     assert uncertain_attempts(rig.app) == []
     assert rig.next_look(case)
+
+
+#: Email Activity of three days, which is what SendGrid's plans have at least; records at Twilio that are kept as long.
+SHORT = [
+    ("kind: sendgrid_email", "kind: sendgrid_email\n    email_activity: true"),
+    ("kind: twilio_sms", "kind: twilio_sms\n    list_days: 3"),
+    ("kind: twilio_voice", "kind: twilio_voice\n    list_days: 3"),
+]
+
+
+@pytest.mark.parametrize("changes", [{}, TO_SMS, TO_CALL], ids=["email", "sms", "call"])
+def test_a_backup_that_is_older_than_the_list_is_asked_of_a_person(
+    providers: Callable[..., Rig], sandbox: Sandbox, changes: dict[str, Any]
+) -> None:
+    """It went six days ago, soon after the backup, and is gone from a list of three days: it does not go twice."""
+    rig = providers(SHORT, **sendgrid(sandbox))
+    sandbox.list_late(Listing(seconds=10**6))
+    case = rig.open(**changes)
+    older = backup(rig.app)
+    rig.go_on(case)
+    assert len(sandbox.accepted()) == 1
+    rig.wait(6 * DAY)
+    go_back(rig, older)
+    for _ in range(3):
+        rig.wait(11 * MINUTE)
+        rig.go_on(case)
+    assert len(sandbox.accepted()) == 1
+    (doubt,) = of_kind(rig, case, AttemptUncertain)
+    assert (doubt.code, doubt.settle_at) == ("restored", None)
+    assert settle(rig.app, attempt_id(case, doubt.attempt), went=True, by="ana")
+    assert last(rig, case).status == "accepted"
+
+
+def test_a_backup_within_the_lists_reach_asks_nobody(providers: Callable[..., Rig], sandbox: Sandbox) -> None:
+    """Two days old, and the list of three has nothing: the email leaves, once."""
+    rig = providers(SHORT, **sendgrid(sandbox))
+    case = rig.open()
+    older = backup(rig.app)
+    rig.wait(2 * DAY)
+    go_back(rig, older)
+    rig.wait(11 * MINUTE)
+    rig.go_on(case)
+    assert of_kind(rig, case, AttemptUncertain) == []
+    assert len(sandbox.accepted()) == 1
 
 
 def test_of_what_cannot_have_gone_nobody_is_asked(providers: Callable[..., Rig], sandbox: Sandbox) -> None:

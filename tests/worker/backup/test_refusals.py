@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from channels.base import Reply
 from tests.conftest import ROOT, MakeApp
 from tests.worker.config_copy import DEMO, Copy
 from tests.worker.payloads import reminder
@@ -23,6 +24,8 @@ from worker.cases import Cases
 from worker.commit import Keys
 from worker.dunning.fold import fold
 from worker.embedded import Urls
+from worker.inbox import hand_in_reply
+from worker.operations import pause
 
 from .kit import backup, forget, of_kind, read_in
 
@@ -40,6 +43,20 @@ def filled(rig: Rig, cases: int = 3) -> list[str]:
     written = backup(rig.app)
     forget(rig.app)
     return written
+
+
+def filled_beside(rig: Rig) -> list[str]:
+    """The same, and there is something of all that the store keeps beside its creditors."""
+    rig.app.broker.rejected.add(b"{}", "no job", "reminders")
+    hand_in_reply(rig.app, Reply(id="m-1", channel="sms", to="+33", sender="+33639980001", text="?"))
+    pause(rig.app, ["demo"], "channel:voice", everywhere=True)
+    return filled(rig)
+
+
+def beside(rig: Rig) -> set[str]:
+    """What the store keeps beside its creditors."""
+    known = ("rejected", "paused", "resumed", "creditors", "inbox")
+    return {key for key in rig.app.client.scan_iter("relance:*") if key.split(":")[1] in known}
 
 
 def state(rig: Rig) -> dict[str, Any]:
@@ -219,6 +236,36 @@ def _is_whole(rig: Rig) -> None:
     assert list(rig.app.client.scan_iter("*import*")) == []
 
 
+def test_creditors_appear_one_after_another_and_what_is_beside_them_last(
+    make_app: MakeApp, store: Urls, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Killed anywhere, each creditor is not there or whole and paused; rejected jobs, answers and pauses are not before
+    all of them. The same file, read in again, ends as if nothing had been."""
+    copy = Copy(tmp_path_factory.mktemp("config"))
+    (copy.folder / "creditors/other.yaml").write_text((copy.folder / DEMO).read_text().replace("id: demo", "id: other"))
+    rig = Rig(make_app(at=MORNING, speed=1, config=copy.folder))
+    rig.take(reminder(job_id="o", creditor="other"))
+    written = filled_beside(rig)
+    read_in(rig.app, written)
+    whole, waits = beside(rig), rig.app.broker.waiting("inbound")["inbound"]
+    seen = set()
+    for after in (False, True):
+        for place in range(1, 60):
+            forget(rig.app)
+            died = _dies(rig, store, written, place, after=after)
+            there = tuple(name for name in ("demo", "other") if rig.app.client.exists(Keys(name).cases))
+            assert all(rig.app.client.hexists(Keys(name).paused, "creditor") for name in there)
+            assert there == ("demo", "other") or beside(rig) <= {"relance:creditors"}
+            seen |= {there} if died else set()
+            if died and (rig.app.client.exists("relance:import") or not there):
+                read_in(rig.app, written)
+            assert [len(list(rig.app.cases.case_ids(name))) for name in ("demo", "other")] == [3, 1]
+            assert beside(rig) == whole
+            waits, before = rig.app.broker.waiting("inbound")["inbound"], waits
+            assert waits > before
+    assert seen == {(), ("demo",), ("demo", "other")}
+
+
 def test_a_kill_in_the_middle_is_made_good(rig: Rig, store: Urls, tmp_path: Path) -> None:
     """`kill -9` of the command itself while it writes; then the same command again."""
     written = filled(rig, 400)
@@ -242,8 +289,8 @@ def test_a_kill_in_the_middle_is_made_good(rig: Rig, store: Urls, tmp_path: Path
 
 
 def test_what_comes_in_meanwhile_is_not_overwritten(rig: Rig) -> None:
-    """A job that was taken while the file was read in: the import gives way, and says so."""
-    written = filled(rig)
+    """A job that was taken while the file was read in: the import gives way, and says so, and has added nothing."""
+    written = filled_beside(rig)
 
     class Late(BytesIO):
         """A file behind whose first reading somebody takes a job."""
@@ -263,6 +310,7 @@ def test_what_comes_in_meanwhile_is_not_overwritten(rig: Rig) -> None:
     with pytest.raises(Unfit, match="demo: something came in meanwhile"):
         restore(rig.app, Late("".join(f"{line}\n" for line in written).encode()))
     assert len(list(rig.app.cases.case_ids("demo"))) == 1
+    assert beside(rig) == set()
 
 
 def test_nothing_leaves_before_somebody_lets_go(rig: Rig, tmp_path: Path) -> None:

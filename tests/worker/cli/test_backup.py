@@ -39,6 +39,17 @@ def test_standard_output_and_input_will_do(relance: Relance, rig: Rig) -> None:
     assert rig.case(case.id)
 
 
+def test_how_far_back_a_provider_can_be_asked_is_said(relance: Relance, rig: Rig) -> None:
+    """So that whoever reads an old backup in knows of what a person will be asked."""
+    rig.open()
+    written = relance.says("export")
+    rig.app.client.flushall()
+    account = {"TWILIO_ACCOUNT_SID": "AC1", "TWILIO_AUTH_TOKEN": "t", "TWILIO_BASE_URL": "http://127.0.0.1:9"}
+    said = relance.says("import", "-", stdin=written, **account)
+    tells = "twilio_sms is asked, and tells of 390 days; of what may have gone before, a person is asked"
+    assert f"  demo: sms: {tells} (relance attempts uncertain list)\n" in said
+
+
 def test_a_file_of_an_older_copy_is_told_how_old_it_is(relance: Relance, rig: Rig) -> None:
     """Written from a store that was itself put back: what is not known begins when that copy was made."""
     case = rig.open()

@@ -77,12 +77,25 @@ def test_a_channel_whose_credentials_are_set_uses_its_provider(relance: Relance)
     assert "demo: voice -> twilio_voice (reaches people)" in real
 
 
+def test_who_can_be_asked_afterwards_is_said_with_how_far_back(relance: Relance, copy: Copy) -> None:
+    """Before anything is lost: whose list tells whether a message went, for how many days, and who keeps none."""
+    copy.edit(CHANNELS, "kind: sendgrid_email", "kind: sendgrid_email\n    email_activity: true")
+    copy.edit(CHANNELS, "kind: twilio_sms", "kind: twilio_sms\n    list_days: 7")
+    mail = {"SENDGRID_API_KEY": "SG.x", "SENDGRID_BASE_URL": "http://127.0.0.1:9", "SMTP_URL": "smtp://127.0.0.1:9"}
+    said = relance.says("check", **{**NOWHERE, **TWILIO, **mail, "RELANCE_CONFIG": None})
+    assert "sendgrid: says for 3 days whether it took a message\nsmtp: cannot say whether it took a message\n" in said
+    assert "twilio_sms: says for 7 days whether it took a message\n" in said
+    assert "twilio_voice: says for 390 days whether it took a message\n" in said
+    assert "whether it took" not in relance.says("check", **NOWHERE)
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "says"),
     [
         (B2B, "channel: voice", "channel: emial", "ladder.3.channel: 'emial' is not a channel; did you mean 'email'?"),
         (B2B, "when: due - 7d", "when: due - 7", "ladder.0.when: "),
         (DEMO, "business: b2b", "business: b2bb", "strategies.business: 'b2bb' is not a strategy; did you mean 'b2b'?"),
+        (CHANNELS, "kind: twilio_sms", "kind: twilio_sms\n    list_days: 13m", "twilio_sms: list_days: Input should be"),
         (CHANNELS, "[twilio_sms]", "[smtp]", "channels.sms.providers.0: 'smtp' cannot carry sms"),
         (B2B, "notice: nudge", "notice: nudeg", "notice"),
     ],
