@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import cast
 
-from channels.base import ChannelError, ConfigurationError, Finder, Found, Sought
+from channels.base import ChannelError, ConfigurationError, Finder, Found, Sought, Uncertain
 from worker.app import App
 from worker.commit import Keys
 from worker.dunning.events import AttemptBegun
@@ -18,7 +18,7 @@ from worker.messages import message_of, recipient, reference_of
 
 
 class CannotTell(Exception):
-    """The provider cannot be asked; the text is one word that says why."""
+    """The provider cannot be asked, or cannot tell itself; the text is one word that says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def look_for(app: App, case: Case, run: StepRun, send: Send) -> Look:
     """Ask the provider that was called for that attempt. Raises CannotTell, and ChannelError for a list not read."""
     finder, bound = _finder(app, send.provider)
     sought = _sought(app, _as_it_was(app, case, send.attempt), run, send, bound)
-    return Look(finder.find(sought), finder.proves, bound)
+    return Look(_ask(finder, sought), finder.proves, bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +51,12 @@ def any_try(app: App, case: Case, run: StepRun, send: Send, providers: Iterable[
 
     Any of them may have been called: where one cannot be asked and no other has it, raises as `look_for`.
     """
-    known, proves, fault = _in_history(app, case), True, None
+    proves, fault = True, None
     for name in providers:
         try:
             finder, bound = _finder(app, name)
             sought = _sought(app, case, run, send, bound)
-            found = finder.find(replace(sought, known=sought.known | known, any_try=True))
+            found = _ask(finder, replace(sought, any_try=True))
         except (CannotTell, ChannelError) as error:
             fault = error
             continue
@@ -96,8 +96,16 @@ def _sought(app: App, case: Case, run: StepRun, send: Send, bound: float) -> Sou
         sender=send.sender,
         begun=send.begun,
         bound=bound,
-        known=_accounted_for(app, case) if send.channel == "voice" else frozenset(),
+        known=_in_history(app, case) | (_accounted_for(app, case) if send.channel == "voice" else frozenset()),
     )
+
+
+def _ask(finder: Finder, sought: Sought) -> Found | None:
+    """Raises CannotTell, and ChannelError for a list not read."""
+    try:
+        return finder.find(sought)
+    except Uncertain as doubt:
+        raise CannotTell(doubt.code) from None
 
 
 def _finder(app: App, name: str) -> tuple[Finder, float]:
