@@ -53,7 +53,8 @@ class TwilioSms:
     def find(self, sought: Sought) -> Found | None:
         """By its reference, which ends every SMS: its other letters may be rewritten (Smart Encoding).
 
-        That tells it whatever the clocks say. No `DateSent`: that filter goes by days, and a message that still waits has none.
+        That tells it whatever the clocks say. No `DateSent`: that filter goes by days, and a message that still waits
+        has none.
         """
         from channels.twilio import LISTED
 
