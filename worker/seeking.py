@@ -34,7 +34,7 @@ def look_for(app: App, case: Case, run: StepRun, send: Send) -> Look:
     """Ask the provider that was called for that attempt. Raises CannotTell, and ChannelError for a list not read."""
     finder, bound = _finder(app, send.provider)
     sought = _sought(app, _as_it_was(app, case, send.attempt), run, send, bound)
-    return Look(_ask(finder, sought), finder.proves, bound)
+    return Look(_find(finder, sought), finder.proves, bound)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def any_try(app: App, case: Case, run: StepRun, send: Send, providers: Iterable[
         try:
             finder, bound = _finder(app, name)
             sought = _sought(app, case, run, send, bound)
-            found = _ask(finder, replace(sought, any_try=True))
+            found = _find(finder, replace(sought, any_try=True))
         except (CannotTell, ChannelError) as error:
             fault = error
             continue
@@ -100,7 +100,7 @@ def _sought(app: App, case: Case, run: StepRun, send: Send, bound: float) -> Sou
     )
 
 
-def _ask(finder: Finder, sought: Sought) -> Found | None:
+def _find(finder: Finder, sought: Sought) -> Found | None:
     """Raises CannotTell, and ChannelError for a list not read."""
     try:
         return finder.find(sought)
