@@ -179,7 +179,10 @@ class Finder(Protocol):
     reach: timedelta | None
 
     def find(self, sought: Sought) -> Found | None:
-        """The message, or None if it is not in the list (yet). Raises `ChannelError` where the list cannot be read."""
+        """The message, or None if it is not in the list (yet).
+
+        Raises `Uncertain` where the list has what may be it or not, and `Unavailable` where it cannot be read.
+        """
         ...
 
 

@@ -26,6 +26,9 @@ OWN_URL = "https://api.twilio.com"
 LISTED = 200
 #: A resource may bear a time so much before ours, the provider's clock being known to a second at best.
 CLOCK_SLACK = timedelta(seconds=60)
+#: Our clock may have been wrong by so much when a call began, and been set right since, or another host's may be asked
+#: by: one that took its time from a battery is off by the hours of a zone until it is told better.
+WRONG_CLOCK = timedelta(days=1)
 
 
 class Transport(HttpClient):  # type: ignore[misc]  # the SDK has no types
@@ -133,18 +136,24 @@ class Account:
             raise Uncertain(type(error).__name__, "the provider's answer cannot be read") from None
 
     def listed(self, ask: Callable[[Client], Sequence[Listed]], sought: Sought) -> list[Listed]:
-        """What was created since the call began, by the provider's clock, the oldest first.
+        """What that call may have created, were our clock wrong when it began, the oldest first.
 
         Raises Unavailable where the list cannot be read.
         """
         found = self._ask(ask)
-        since = sought.begun + self._transport.ahead - CLOCK_SLACK
-        ours = (each for each in found if each.sid not in sought.known)
-        return [each for each in reversed(list(ours)) if each.date_created is not None and each.date_created >= since]
+        unknown = [each for each in reversed(found) if each.sid not in sought.known]
+        return [each for each in unknown if self._between(each, sought, WRONG_CLOCK)]
 
-    def latest(self, sought: Sought) -> datetime:
-        """The latest time that what that call created can bear, by the provider's clock as `listed` found it."""
-        return sought.begun + self._transport.ahead + timedelta(seconds=sought.bound) + CLOCK_SLACK
+    def in_time(self, each: Listed, sought: Sought) -> bool:
+        """Was it created when that call was made, our clock having been right?"""
+        return self._between(each, sought, CLOCK_SLACK)
+
+    def _between(self, each: Listed, sought: Sought, slack: timedelta) -> bool:
+        """By the provider's clock, as it was ahead of ours when the list was read. A later try counts at any time."""
+        if each.date_created is None:
+            return False
+        after = each.date_created - self._transport.ahead - sought.begun
+        return after >= -slack and (sought.any_try or after <= timedelta(seconds=sought.bound) + slack)
 
     def cancelled(self, update: Callable[[Client], "Listed"], fetch: Callable[[Client], "Listed"]) -> bool:
         """Ask for it, and read from the answer whether it is: a call under way is left alone, with a 200.

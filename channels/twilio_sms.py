@@ -54,14 +54,15 @@ class TwilioSms:
     def find(self, sought: Sought) -> Found | None:
         """By its reference, which ends every SMS: its other letters may be rewritten (Smart Encoding).
 
-        No `DateSent`: that filter goes by days, and a message that still waits has none.
+        That tells it whatever the clocks say. No `DateSent`: that filter goes by days, and a message that still waits
+        has none.
         """
         from channels.twilio import LISTED
 
         pool = MESSAGING_SERVICE.fullmatch(sought.sender)  # such a message bears whichever number of it was taken
         filters = {"to": sought.to, "limit": LISTED, **({} if pool else {"from_": sought.sender})}
         listed = self._account.listed(lambda client: client.messages.list(**filters), sought)
-        ours = next((each for each in listed if sought.reference in (getattr(each, "body", "") or "")), None)
+        ours = next((each for each in reversed(listed) if sought.reference in (getattr(each, "body", "") or "")), None)
         if ours is None:
             return None
         code = {"ErrorCode": str(error)} if (error := getattr(ours, "error_code", None)) else {}

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from channels.base import Accepted, Found, Message, Rejected, Sought
+from channels.base import Accepted, Found, Message, Rejected, Sought, Uncertain
 from channels.outcome import writing
 from channels.settings import AGAIN, TwilioSettings
 from channels.twilio_receipts import call_receipt
@@ -60,18 +60,22 @@ class TwilioVoice:
         return self._account.create(lambda client: client.calls.create(**request))
 
     def find(self, sought: Sought) -> Found | None:
-        """By who called whom and when: a list tells nothing else of a call."""
+        """By who called whom and when: a list tells nothing else of a call.
+
+        Raises Uncertain where one of another time is not accounted for: it is this one if a clock was wrong.
+        """
         from channels.twilio import LISTED
 
         listed = self._account.listed(
             lambda client: client.calls.list(to=sought.to, from_=sought.sender, limit=LISTED), sought
         )
-        latest = self._account.latest(sought)
-        for each in listed:
-            if sought.any_try or (each.date_created and each.date_created <= latest):
-                form = {"CallStatus": str(each.status), "CallSid": each.sid or ""}
-                return Found(each.sid or "", call_receipt(sought.attempt, form))
-        return None
+        ours = next((each for each in listed if self._account.in_time(each, sought)), None)
+        if ours is None and listed:
+            raise Uncertain("clocks", "a call of another time may be this one")
+        if ours is None:
+            return None
+        form = {"CallStatus": str(ours.status), "CallSid": ours.sid or ""}
+        return Found(ours.sid or "", call_receipt(sought.attempt, form))
 
     def recall(self, provider_id: str) -> bool:
         """Cancel a call that waits or rings; one that was answered goes on."""

@@ -2,9 +2,9 @@
 
 The store remembers which server it is, by its replication id: another one takes another. `begin` is refused by a server
 that its process has not looked at (`commit.lua`, guard `server`); whoever looks first (`renew.lua`) opens a doubt: what
-was begun in the last moments before may have gone, and the store does not know. After a failover, or where no
-append-only file is kept, nothing is sent at all for a while: what is under way elsewhere ends, and what providers
-report comes in. All times here are real.
+was begun in the last moments before may have gone, and the store does not know. Nothing is sent at all for a while
+then: what is under way elsewhere ends, and what providers report comes in. The same server on its append-only file is
+beyond doubt: what was begun was on its disk first. All times here are real.
 """
 
 from collections.abc import Callable
@@ -69,7 +69,7 @@ class Continuity:
                 pause_until=known.pause_until.isoformat(),
             )
         elif what == "restarted":
-            _log.info("store.restarted", since=known.since.isoformat())
+            _log.info("store.restarted")
 
     def server(self) -> str:
         """The replication id of the server that was looked at last. Raises redis errors where none was yet."""

@@ -5,49 +5,61 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from channels.base import ChannelError
+from channels.base import ChannelError, Found
 from worker.app import App
 from worker.dunning.events import AttemptFound, AttemptReleased, AttemptUncertain
 from worker.dunning.forgotten import may_have_gone
 from worker.dunning.model import RESTORED
+from worker.inbound import receive
 from worker.seeking import CannotTell, any_try
 from worker.trying import UNREAD, Try, release, store
 
 _log = structlog.get_logger("relance.sending")
 
 
-def went_before(app: App, trying: Try, sender: str) -> bool:
-    """Where the store may have forgotten a try, its provider is asked first. True: this one is dealt with.
+def unless_it_went(app: App, trying: Try, sender: str) -> Try | None:
+    """Where the store may have forgotten a try, its provider is asked first. None: this one is dealt with.
 
     Any of the channel's providers may have been called. Where one cannot be asked, a message of a restored case is in
-    doubt until a person says; what they said is not asked again.
+    doubt until a person says; what they said is not asked again. After a failover it leaves, as a possible copy.
     """
     case, run, send = trying.seen.case, trying.run, trying.send
     restored, replaced = _restored(app, trying), _replaced(app)
     since = min((moment for moment in (restored, replaced) if moment), default=None)
     if since is None:
-        return False
+        return trying
     try:
         sent_then = replace(send, sender=sender, begun=since)
         asked = any_try(app, case, run, sent_then, app.providers.route(case.creditor, send.channel).providers)
     except CannotTell:
-        if restored is None:  # of what a replica has on its disk nothing is forgotten; nobody can tell of the rest
-            return False
+        if restored is None:
+            return _as_it_may_be(app, trying)
         store(app, trying, AttemptUncertain(at=trying.now, attempt=send.attempt, code=RESTORED))
-        return True
+        return None
     except ChannelError as error:
         _log.warning("list.unread", attempt=trying.attempt, provider=trying.provider, code=error.code)
         release(app, trying, UNREAD)
-        return True
+        return None
     if asked.found:
-        provider_id = asked.found.provider_id
-        store(
-            app,
-            trying,
-            AttemptFound(at=trying.now, attempt=send.attempt, provider=asked.provider, provider_id=provider_id),
-        )
-        return True
-    return restored is not None and not asked.proves and _too_early(app, trying)
+        _adopt(app, trying, asked.provider, asked.found)
+        return None
+    return None if restored is not None and not asked.proves and _too_early(app, trying) else trying
+
+
+def _as_it_may_be(app: App, trying: Try) -> Try:
+    """Of what a replica has on its disk nothing is forgotten; of the rest nobody can tell, and that is written down."""
+    waited_for = app.cases.durable.replicas > 0
+    return trying if waited_for else replace(trying, send=replace(trying.send, possible_copy=True))
+
+
+def _adopt(app: App, trying: Try, provider: str, found: Found) -> None:
+    """What it is called there, and what became of it since: it may not have arrived."""
+    found_there = AttemptFound(
+        at=trying.now, attempt=trying.send.attempt, provider=provider, provider_id=found.provider_id
+    )
+    store(app, trying, found_there)
+    if found.receipt:
+        receive(app, found.receipt)
 
 
 def _restored(app: App, trying: Try) -> datetime | None:

@@ -28,8 +28,10 @@ from worker.dunning.events import (
     AddressSuppressed,
     AttemptAccepted,
     AttemptBegun,
+    AttemptFound,
     AttemptReappeared,
     AttemptReleased,
+    AttemptReserved,
     Event,
     HoldPlaced,
     ReceiptArrived,
@@ -95,6 +97,8 @@ def _receive_once(app: App, receipt: Receipt, case_id: str, number: int) -> bool
     found = seen.case.find_attempt(number) if seen else None
     if seen and found is None and seen.case.find_given_up(number):
         return _reappeared(app, seen, receipt, number)
+    if seen and found is None and (latest := _forgotten_try(app, seen.case, number)):
+        found = seen.case.find_attempt(latest)
     if seen and found is None and _heed_late(app, seen, receipt, number):
         return True
     if seen is None or found is None:
@@ -114,6 +118,22 @@ def _receive_once(app: App, receipt: Receipt, case_id: str, number: int) -> bool
     settle_agenda(commit, case, None, now)
     app.cases.commit(commit)
     return True
+
+
+def _forgotten_try(app: App, case: Case, number: int) -> int | None:
+    """The latest try at the message of which that number was one, where nobody called for either: as far as is known.
+
+    What was begun is on disk first, so a receipt of one that was not is of a call that the store has forgotten.
+    """
+    reserved: dict[int, tuple[str, str, str]] = {}
+    begun: set[int] = set()
+    for event in app.cases.history(case.id):
+        if isinstance(event, AttemptReserved):
+            reserved[event.attempt] = (event.step, event.anchor, event.channel)
+        elif isinstance(event, AttemptBegun):
+            begun.add(event.attempt)
+    latest = max((each for each in reserved if reserved[each] == reserved.get(number)), default=number)
+    return None if number not in reserved or begun & {number, latest} else latest
 
 
 def _reappeared(app: App, seen: Seen, receipt: Receipt, number: int) -> bool:
@@ -185,6 +205,10 @@ def _received(app: App, seen: Seen, run: StepRun, send: Send, receipt: Receipt, 
     """It was accepted, if nobody had said so yet; what the receipt says beyond that; and what follows from it."""
     case, real_at = seen.case, app.clock.real() if app.clock.rehearsal else None
     events: list[Event] = []
+    if receipts.is_forgotten(send):
+        provider = _carrier(app, case, send, receipt)
+        events.append(AttemptFound(at=now, attempt=send.attempt, provider=provider, provider_id=receipt.provider_id))
+        run, send = cast("tuple[StepRun, Send]", fold(case, events).find_attempt(send.attempt))
     if not receipts.was_accepted(send):
         events.append(
             AttemptAccepted(
@@ -216,6 +240,14 @@ def _received(app: App, seen: Seen, run: StepRun, send: Send, receipt: Receipt, 
         note = f"{run.step}, {send.channel}: the content was refused ({receipt.code})"
         events.append(HoldPlaced(at=now, hold=Hold(reason="error", since=now, note=note)))
     return events
+
+
+def _carrier(app: App, case: Case, send: Send, receipt: Receipt) -> str:
+    """The configured provider that speaks so: it can be told to drop the message again."""
+    names = app.config.providers_for(case.creditor, send.channel)
+    return next(
+        (name for name in names if app.config.providers[name].kind.startswith(receipt.provider)), receipt.provider
+    )
 
 
 def _again_at(

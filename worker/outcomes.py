@@ -11,14 +11,15 @@ from functools import partial
 
 import structlog
 
-from channels.base import Accepted, ChannelError, Rejected, Unavailable
+from channels.base import Accepted, ChannelError, Rejected, Unavailable, Uncertain
 from worker.app import App
 from worker.beside import keep_in_step
-from worker.cases import Conflict, Seen
+from worker.cases import Conflict, Refused, Seen
 from worker.commit import Commit
 from worker.dunning.decision import Wait
 from worker.dunning.events import (
     AttemptAccepted,
+    AttemptFound,
     AttemptRejected,
     AttemptUnavailable,
     AttemptUncertain,
@@ -28,6 +29,7 @@ from worker.dunning.events import (
 )
 from worker.dunning.ladder import decide
 from worker.dunning.model import Case, Hold, Send, StepRun, attempt_id, parse_attempt_id
+from worker.dunning.receipts import is_forgotten
 from worker.logs import place_of
 from worker.look import announce, settle_agenda
 from worker.messages import NothingToSay, prepare
@@ -40,7 +42,9 @@ _log = structlog.get_logger("relance.outcomes")
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The message an outcome is about, in the case as just read. `by` settled it, if somebody did."""
+    """The message an outcome is about, in the case as just read, or as written on that `server`. `by` settled it, if
+    somebody did.
+    """
 
     seen: Seen
     run: StepRun
@@ -48,6 +52,7 @@ class _Known:
     now: datetime
     by: str = ""
     possible_copy: bool = False
+    server: str = ""
 
 
 def record(
@@ -59,10 +64,12 @@ def record(
     seen: Seen | None = None,
     *,
     possible_copy: bool = False,
+    server: str = "",
 ) -> bool:
     """Store the outcome; returns when it is stored (True), or known, or of no attempt we know (False).
 
-    `seen` is the case as the caller last wrote it: it saves reading it, if nobody has written to it since.
+    `seen` is the case as the caller last wrote it, on that `server`: it saves reading it, if nobody has written to it
+    since. One that took over has other versions of it.
     `possible_copy`: it is *unavailable* only because nobody can tell, and is sent again all the same.
     """
     case_id, number = parse_attempt_id(attempt)
@@ -73,19 +80,25 @@ def record(
         if seen is None or found is None or not _outranks(outcome, found[1]):
             _log.info("outcome.known", attempt=attempt, case=case_id)
             return False
-        app.cases.commit(_commit(app, _Known(seen, *found, now, by, possible_copy), outcome))
+        on = server if known else ""
+        app.cases.commit(_commit(app, _Known(seen, *found, now, by, possible_copy, on), outcome))
         return True
 
     while True:
         known, seen = seen, None
         try:
             return until_it_answers(partial(store, known))
-        except Conflict:
+        except (Conflict, Refused):
             continue
 
 
 def _outranks(outcome: Outcome, send: Send) -> bool:
-    """Only a call under way has an outcome, and an uncertain one can be settled: what was said first stands."""
+    """Only a call under way has an outcome, and an uncertain one can be settled: what was said first stands.
+
+    Of a call that the store has forgotten, its caller knows best.
+    """
+    if is_forgotten(send):
+        return isinstance(outcome, Accepted | Uncertain)
     if send.status == "uncertain":
         return isinstance(outcome, Accepted | Rejected | Unavailable)
     return send.status == "sending"
@@ -94,6 +107,8 @@ def _outranks(outcome: Outcome, send: Send) -> bool:
 def _commit(app: App, known: _Known, outcome: Outcome) -> Commit:
     events = _events(app, known, outcome)
     commit = Commit(known.seen.case.creditor)
+    if known.server:
+        commit.guard_server(known.server)
     case = commit.change(known.seen.stored, events)
     commit.op("ZREM", commit.keys.uncertain, attempt_id(case, known.send.attempt))
     keep_in_step(commit, case, events, known.now)
@@ -117,6 +132,10 @@ def _wait(app: App, case: Case, known: _Known) -> Wait | None:
 def _events(app: App, known: _Known, outcome: Outcome) -> list[Event]:
     now, number = known.now, known.send.attempt
     match outcome:
+        case Accepted(provider_id) if is_forgotten(known.send):
+            provider = app.providers.pick(known.seen.case.creditor, known.send.channel, known.send.tries)
+            found = AttemptFound(at=now, attempt=number, provider=provider, provider_id=provider_id)
+            return [found, *_task(app, known)]
         case Accepted(provider_id):
             real_at = app.clock.real() if app.clock.rehearsal else None
             accepted = AttemptAccepted(at=now, attempt=number, provider_id=provider_id, by=known.by, real_at=real_at)

@@ -1,5 +1,5 @@
 -- Which server is this, and is it the one that was known? One that took over from another, or came back with an older
--- file, has forgotten what was written last.
+-- file, has forgotten what was written last. One that comes back on its append-only file has all that was waited for.
 --
 -- KEYS[1]: the hash of what is known of the server. ARGV: the replication id that who asks knew last ("": none); now;
 -- how long nothing is sent after a failover; how long a doubt lasts; how far it reaches back at least. All times are
@@ -19,6 +19,8 @@ end
 local replid, run = said("replication", "master_replid"), said("server", "run_id")
 local promoted = string.find(said("replication", "master_replid2"), "[^0]") ~= nil -- a plain start leaves it empty
 local appends = said("persistence", "aof_enabled") == "1"
+local major, minor = string.match(said("server", "redis_version"), "(%d+)%.(%d+)")
+local waited = appends and tonumber(major) * 100 + tonumber(minor) >= 702 -- it has WAITAOF, which `begin` waits for
 
 local kept = {}
 local pairs_of = redis.call("HGETALL", KEYS[1])
@@ -32,11 +34,14 @@ local before = kept.replid or (known ~= "" and known) or replid
 local what = "same"
 -- A server that gets its first replica, or has had none for an hour, takes another id and forgets nothing.
 if before ~= replid and (promoted or kept.run_id ~= run) then
-    what = (promoted or not appends) and "replaced" or "restarted"
-    local begun = math.min(now - back, tonumber(kept.seen or now))
-    since = over > now and math.min(since, begun) or begun
+    -- Without the hash it has come back without its file, or kept none.
+    what = (promoted or not appends or not kept.replid) and "replaced" or "restarted"
+    if what == "replaced" or not waited then
+        local begun = math.min(now - back, tonumber(kept.seen or now))
+        since = over > now and math.min(since, begun) or begun
+        over = now + lasts
+    end
     pause_until = math.max(pause_until, what == "replaced" and now + pause or 0)
-    over = now + lasts
 end
 
 local function whole(number)

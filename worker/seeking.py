@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import cast
 
-from channels.base import ChannelError, ConfigurationError, Finder, Found, Sought
+from channels.base import ChannelError, ConfigurationError, Finder, Found, Sought, Uncertain
 from worker.app import App
 from worker.commit import Keys
 from worker.dunning.events import AttemptBegun
@@ -22,7 +22,7 @@ BRINK = timedelta(hours=1)
 
 
 class CannotTell(Exception):
-    """The provider cannot be asked, or cannot know any more; the text is one word that says why."""
+    """The provider cannot be asked, cannot tell, or cannot know any more; the text is one word that says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,12 @@ def any_try(app: App, case: Case, run: StepRun, send: Send, providers: Iterable[
 
     Any of them may have been called: where one cannot tell and no other has it, raises as `look_for`.
     """
-    known, proves, fault = _in_history(app, case), True, None
+    proves, fault = True, None
     for name in providers:
         try:
             finder, bound = _finder(app, name)
             sought = _sought(app, case, run, send, bound)
-            found = _find(app, finder, replace(sought, known=sought.known | known, any_try=True))
+            found = _find(app, finder, replace(sought, any_try=True))
         except (CannotTell, ChannelError) as error:
             fault = error
             continue
@@ -103,13 +103,16 @@ def _sought(app: App, case: Case, run: StepRun, send: Send, bound: float) -> Sou
         sender=send.sender,
         begun=send.begun,
         bound=bound,
-        known=_accounted_for(app, case) if send.channel == "voice" else frozenset(),
+        known=_in_history(app, case) | (_accounted_for(app, case) if send.channel == "voice" else frozenset()),
     )
 
 
 def _find(app: App, finder: Finder, sought: Sought) -> Found | None:
-    """The message, or None. Raises CannotTell where it may have gone before the list begins."""
-    found = finder.find(sought)
+    """The message, or None. Raises ChannelError for a list not read, CannotTell also where the list begins too late."""
+    try:
+        found = finder.find(sought)
+    except Uncertain as doubt:
+        raise CannotTell(doubt.code) from None
     if found is None and finder.reach is not None and app.clock.real() - sought.begun > finder.reach - BRINK:
         raise CannotTell("too_old")
     return found

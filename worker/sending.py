@@ -18,7 +18,7 @@ from worker.app import App
 from worker.beside import keep_in_step
 from worker.cases import Conflict, Refused, Seen
 from worker.commit import Commit, Stored, millis, suppressed_field
-from worker.doubted import went_before
+from worker.doubted import unless_it_went
 from worker.dunning.events import AddressSuppressed, AttemptBegun, AttemptReleased
 from worker.dunning.ladder import may_send, pauses
 from worker.dunning.model import address_of, parse_attempt_id
@@ -40,10 +40,11 @@ _log = structlog.get_logger("relance.sending")
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """When `sending` was asked for, by the monotonic clock, and the case as it then was stored."""
+    """When `sending` was asked for, by the monotonic clock, and the case as it then was stored, on which server."""
 
     at: float
     seen: Seen
+    server: str
 
 
 class NotNow(Exception):
@@ -72,9 +73,10 @@ def deliver(app: App, attempt: str, at: datetime | None) -> None:
         try:
             if not may_go(app, trying.seen, trying.send.attempt, trying.now):
                 return
-            if went_before(app, trying, prepared.message.sender):
+            cleared = unless_it_went(app, trying, prepared.message.sender)
+            if cleared is None:
                 return
-            begun = begin(app, trying, prepared, channel)
+            begun = begin(app, cleared, prepared, channel)
         except Refused as refusal:
             if refusal.guard == "is":  # nobody had told this case
                 _learn_of_suppression(app, trying)
@@ -88,7 +90,7 @@ def deliver(app: App, attempt: str, at: datetime | None) -> None:
             record(app, attempt, Unavailable("down", "not_durable", "a disk of the store's is slow"), trying.now)
             return
         outcome = call(channel, prepared, trying, begun.at)
-        record(app, attempt, outcome, trying.now, seen=begun.seen)
+        record(app, attempt, outcome, trying.now, seen=begun.seen, server=begun.server)
         return
     _log.warning("attempt.contended", attempt=attempt)
 
@@ -136,7 +138,7 @@ def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> Begun:
     Raises Conflict when the facts moved since the message was rendered, Refused when something is paused or the store's
     server is not the one we knew, NotDurable when it may not be on disk.
     """
-    case, real = trying.seen.case, app.clock.real()
+    case, real, server = trying.seen.case, app.clock.real(), app.continuity.server()
     event = AttemptBegun(
         at=trying.now,
         attempt=trying.send.attempt,
@@ -155,7 +157,7 @@ def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> Begun:
     keep_in_step(commit, after, [event], trying.now)
     strategy = app.config.strategies[case.strategy]
     step = None if trying.run.errand else strategy.step(trying.run.step)
-    commit.guard_server(app.continuity.server())
+    commit.guard_server(server)
     commit.guard("free", commit.keys.paused, *sorted(pauses(strategy, step, trying.send.channel)))
     address = address_of(case.debtor, trying.send.channel)
     if address:
@@ -168,7 +170,7 @@ def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> Begun:
     begun = time.monotonic()
     until_it_answers(lambda: app.cases.commit(commit, durable=True))  # the same commit again is the same commit
     stored = Stored(after, trying.seen.stored.version + 1)
-    return Begun(begun, replace(trying.seen, stored=stored))
+    return Begun(begun, replace(trying.seen, stored=stored), server)
 
 
 def call(channel: Channel, prepared: Prepared, trying: Try, begun: float) -> Outcome:

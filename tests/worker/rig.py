@@ -53,6 +53,7 @@ class Tapped:
         self.before: Hook = lambda: None
         self.after: Hook = lambda: None
         self.answers: list[ChannelError] = []
+        self.unread: list[ChannelError] = []
 
     def send(self, message: Message) -> Accepted:
         """As the provider behind it, unless an answer was prepared."""
@@ -65,7 +66,9 @@ class Tapped:
         return accepted
 
     def find(self, sought: Sought) -> Found | None:
-        """As the provider behind it."""
+        """As the provider behind it, unless its list is not to be read."""
+        if self.unread:
+            raise self.unread.pop(0)
         assert isinstance(self._inner, Finder)
         return self._inner.find(sought)
 

@@ -3,15 +3,18 @@
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from shutil import rmtree
 
 import pytest
 
-from channels.base import ConfigurationError
+from channels.base import ConfigurationError, Unavailable, Uncertain
 from tests.conftest import MakeApp
 from worker.cases import Refused
 from worker.commit import Commit
 from worker.config import environment
 from worker.continuity import REACHES_BACK
+from worker.dunning.events import AttemptBegun
+from worker.dunning.fold import fold
 from worker.opening import prove
 from worker.sending import deliver
 
@@ -45,9 +48,9 @@ def take_over(primary: Server, replica: Server) -> None:
     replica.move(primary.port)
 
 
-def rig_on(make_app: MakeApp, server: Server) -> Rig:
+def rig_on(make_app: MakeApp, server: Server, replicas: str = "0") -> Rig:
     """Scheduler and worker on it, on a morning on which first reminders are due; its start is behind it."""
-    rig = Rig(make_app(at=MORNING, speed=1, REDIS_URL=server.url, BROKER_URL="", STORE_REPLICAS="0"))
+    rig = Rig(make_app(at=MORNING, speed=1, REDIS_URL=server.url, BROKER_URL="", STORE_REPLICAS=replicas))
     prove(rig.app)
     return rig
 
@@ -60,7 +63,9 @@ def other(number: int) -> dict[str, object]:
 def test_a_failover_pauses_what_is_sent_and_nothing_else(
     make_app: MakeApp, make_server: MakeServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The reservation is given back until the pause is over; jobs and payments are taken; then all goes on, once."""
+    """The reservation is given back until the pause is over; jobs and payments are taken; then all goes on, once.
+    Though the server was looked at a moment before, the last minute is in doubt: what was begun in it was under way.
+    """
     primary = make_server(*ALWAYS)
     rig = rig_on(make_app, primary)
     replica = replica_of(make_server, primary)
@@ -71,6 +76,9 @@ def test_a_failover_pauses_what_is_sent_and_nothing_else(
     rig.deliver(case)
     assert rig.tap.messages == []
     assert rig.kinds(case)[-1] == "AttemptReleased"
+    doubt = rig.app.continuity.doubt()
+    assert doubt is not None
+    assert doubt.since <= rig.app.clock.real() - REACHES_BACK
     colleague = Rig(make_app(REDIS_URL=primary.url, BROKER_URL=""))
     prove(colleague.app)
     printed = "".join(capsys.readouterr())
@@ -121,18 +129,33 @@ def test_what_the_new_server_forgot_does_not_go_again_at_once(make_app: MakeApp,
 def test_a_plain_restart_of_a_durable_server_pauses_nothing(
     make_app: MakeApp, make_server: MakeServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is noticed, and not an alarm: what was begun is on its disk."""
+    """It is noticed, and not an alarm: what was begun is on its disk. No list is asked, so none keeps it back."""
     server = make_server(*ALWAYS)
     rig = rig_on(make_app, server)
     case = rig.open()
     rig.reserve(case)
     server.kill()
     server.start()
+    rig.tap.unread = [Unavailable("throttle", "429")]
     rig.deliver(case)
     assert len(rig.tap.messages) == 1
-    assert rig.app.continuity.doubt() is not None
+    assert rig.app.continuity.doubt() is None
     printed = "".join(capsys.readouterr())
     assert (printed.count("store.restarted"), printed.count("store.replaced")) == (1, 0)
+
+
+def test_a_server_that_comes_back_without_its_file_is_another(
+    make_app: MakeApp, make_server: MakeServer, tmp_path: Path
+) -> None:
+    """The disk it kept it on is not there: it appends to a new one, and has forgotten all."""
+    server = make_server(*ALWAYS)
+    rig = rig_on(make_app, server)
+    server.kill()
+    rmtree(tmp_path / "server-0" / "appendonlydir")
+    server.start()
+    rig.app.continuity.renew()
+    assert rig.app.continuity.pause_left()
+    assert rig.app.continuity.doubt() is not None
 
 
 def test_a_server_that_keeps_nothing_pauses_when_it_comes_back(make_app: MakeApp, make_server: MakeServer) -> None:
@@ -183,6 +206,61 @@ def test_a_later_failover_keeps_what_is_still_in_doubt(make_app: MakeApp, make_s
     assert second is not None
     assert second.since == first.since
     assert second.until > first.until
+
+
+@pytest.mark.parametrize("waited_for", ["0", "1"])
+def test_what_leaves_unasked_after_a_failover_is_a_possible_copy(
+    make_app: MakeApp, make_server: MakeServer, waited_for: str
+) -> None:
+    """Where there is no list nobody can tell; where a replica was waited for nothing that was begun is forgotten."""
+    primary = make_server(*ALWAYS)
+    replicas = [replica_of(make_server, primary), replica_of(make_server, primary)]
+    rig = rig_on(make_app, primary, waited_for)
+    rig.tap.finds = False
+    case = rig.open()
+    take_over(primary, replicas[0])
+    until(lambda: replicas[1].says("master_link_status") == "up")
+    rig.settle(case)
+    rig.wait(timedelta(seconds=61))
+    rig.settle(case)
+    (begun,) = (event for event in rig.history(case) if isinstance(event, AttemptBegun))
+    assert begun.possible_copy == (waited_for == "0")
+    assert len(rig.tap.messages) == 1
+
+
+@pytest.mark.parametrize("answer", [None, Uncertain("timeout")], ids=["taken", "lost"])
+@pytest.mark.parametrize("paid", [False, True])
+def test_a_call_that_outlasts_a_failover_is_believed(
+    make_app: MakeApp, make_server: MakeServer, answer: Uncertain | None, paid: bool
+) -> None:
+    """The new server has never heard that it began; whoever made it has. Of what became of the case there meanwhile
+    nothing is overwritten, though it was written as often.
+    """
+    primary = make_server(*ALWAYS)
+    rig = rig_on(make_app, primary)
+    replica = replica_of(make_server, primary)
+    case = rig.open()
+    rig.reserve(case)
+    heir = Rig(make_app(REDIS_URL=replica.url, BROKER_URL=""))
+    until(lambda: heir.app.cases.load(case.id) and heir.reserved(case))
+    replica.ask("REPLICAOF", "127.0.0.1", 1)
+
+    def fail_over() -> None:
+        take_over(primary, replica)
+        if paid:
+            rig.pay("100.00")
+
+    rig.tap.before, rig.tap.answers = fail_over, [answer] if answer else []
+    rig.deliver(case)
+    rig.tap.before = lambda: None
+    send, stored = rig.case(case.id).runs[-1].sends[-1], rig.case(case.id)
+    assert send.status == ("uncertain" if answer else "accepted")
+    assert rig.kinds(case)[-1] == ("AttemptUncertain" if answer else "AttemptFound")
+    assert stored == fold(None, rig.history(case))
+    assert bool(stored.invoices[0].movements) == paid
+    rig.lose_leases()
+    rig.settle(case)
+    assert len(rig.tap.messages) == 1
 
 
 def test_begin_is_refused_by_a_server_that_nobody_looked_at(make_app: MakeApp) -> None:

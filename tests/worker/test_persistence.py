@@ -1,10 +1,14 @@
 """What the table in worker/README.md says is lost, for every way a server can keep what it is given, is lost."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 
+from channels.base import Unavailable
 from tests.conftest import MakeApp
+from worker.commit import Keys
+from worker.dunning.events import AttemptBegun
 from worker.dunning.model import Case
 
 from .programs import until
@@ -56,8 +60,8 @@ def test_a_file_that_is_appended_to_keeps_all_of_it(server: Server, rig: Rig) ->
 def test_a_snapshot_forgets_what_was_sent_after_it(
     server: Server, rig: Rig, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The message goes a second time, a pause later, where its provider has no list; that `begin` could not wait for a
-    disk is said once a process.
+    """The message goes a second time, a pause later, where its provider has no list, and is written down and counted as
+    a possible copy; that `begin` could not wait for a disk is said once a process.
     """
     rig.tap.finds = False
     case = rig.open()
@@ -69,6 +73,8 @@ def test_a_snapshot_forgets_what_was_sent_after_it(
     until(lambda: sent(rig, case) == 2)
     first, second = rig.tap.messages
     assert first.reference == second.reference
+    assert [event.possible_copy for event in rig.history(case) if isinstance(event, AttemptBegun)] == [True]
+    assert rig.app.client.hget(Keys("demo").counters, "possible_copies") == "1"
     assert "".join(capsys.readouterr()).count("store.not_durable") == 1
 
 
@@ -84,6 +90,22 @@ def test_what_a_snapshot_forgot_is_found_at_its_provider(server: Server, rig: Ri
     until(lambda: sent(rig, case) and rig.kinds(case)[-1] == "AttemptFound")
     assert len(rig.tap.messages) == 1
     assert rig.next_look(case) is not None
+
+
+@pytest.mark.parametrize("server", [SNAPSHOTS], ids=["snapshots"], indirect=True)
+def test_nothing_leaves_while_that_list_cannot_be_read(server: Server, rig: Rig) -> None:
+    """It is asked again a minute later, and then tells."""
+    case = rig.open()
+    rig.app.client.save()
+    rig.settle(case)
+    server.kill()
+    server.start()
+    rig.tap.unread = [Unavailable("throttle", "429")]
+    until(lambda: sent(rig, case) and not rig.tap.unread)
+    assert (len(rig.tap.messages), rig.kinds(case)[-1]) == (1, "AttemptReleased")
+    rig.wait(timedelta(minutes=2))
+    rig.settle(case)
+    assert (len(rig.tap.messages), rig.kinds(case)[-1]) == (1, "AttemptFound")
 
 
 @pytest.mark.parametrize("server", [NOTHING], ids=["nothing"], indirect=True)

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
-from channels.base import Receipt, ReceiptWhat, Uncertain
+from channels.base import Receipt, ReceiptWhat, Rejected, Uncertain
 from tests.conftest import MakeApp
 from worker.dunning.answers import Answer
-from worker.dunning.model import Case
+from worker.dunning.model import Case, why_unusable
 from worker.inbound import answer, receive
 from worker.operations import uncertain_attempts
+from worker.trying import Try, release
 
 from .config_copy import B2B, Copy
 from .rig import MORNING, Rig
@@ -115,14 +116,46 @@ def test_a_receipt_settles_what_nobody_could_tell(make_rig: Any) -> None:
 
 
 def test_a_receipt_of_nothing_we_know_changes_nothing(make_rig: Any) -> None:
-    """No case, no attempt, an attempt that nobody has begun, an id that is none."""
+    """No case, no attempt, an attempt that was refused, an id that is none."""
     rig = make_rig("sms")
+    rig.tap.answers = [Rejected("content", "30007")]
     case = rig.open(debtor__phone="+33639980101")
     attempt = rig.reserve(case)
+    rig.deliver(case)
     before = rig.kinds(case)
     for name in (attempt, f"{case.id}.99", "demo-nobody.1", "nonsense", "x.y", ".", "demo-.1"):
         assert not receive(rig.app, Receipt(name, "delivered", "twilio"))
     assert rig.kinds(case) == before
+
+
+@pytest.mark.parametrize("then", ["reserved", "given back", "reserved anew"])
+def test_what_was_forgotten_went_if_a_receipt_says_so(make_rig: Any, then: str) -> None:
+    """The store has lost that the call began, and nobody else can tell: a receipt that bears the id of the reservation
+    proves it. It is not sent again, not even once reserved under another number; what is said of it later is heard.
+    """
+    rig = make_rig("sms")
+    case = rig.open(debtor__phone="+33639980101")
+    attempt = rig.reserve(case)
+    if then == "given back":
+        seen = rig.app.cases.see(case.id)
+        assert seen is not None
+        ((run, send),) = seen.case.open_sends()
+        release(rig.app, Try(seen, run, send, rig.app.clock.now()), "the store was replaced")
+    if then == "reserved anew":
+        rig.lose_leases()
+        rig.tick()
+        assert rig.reserved(case) != [attempt]
+    assert receive(rig.app, Receipt(attempt, "sent", "twilio", "sent", "SM1"))
+    rig.settle(case)
+    assert rig.tap.messages == []
+    send = rig.case(case.id).runs[-1].sends[-1]
+    assert (send.status, send.provider, send.provider_id) == ("accepted", "twilio_sms", "SM1")
+    assert rig.kinds(case).count("AttemptFound") == 1
+    assert not receive(rig.app, Receipt(attempt, "taken", "twilio", "queued", "SM1"))
+    assert receive(rig.app, Receipt(attempt, "hard", "twilio", "30005", "SM1"))
+    assert why_unusable(rig.case(case.id), "sms") == "bounced"
+    rig.settle(case)
+    assert [message.channel for message in rig.tap.messages] == ["email"]
 
 
 def test_a_wording_that_was_refused_stops_the_template_not_the_person(make_rig: Any) -> None:

@@ -71,6 +71,20 @@ def test_nothing_leaves_without_the_replica(
     assert len(rig.tap.messages) == 1
 
 
+def test_a_server_that_cannot_say_what_its_replica_has_lets_nothing_leave(
+    make_app: MakeApp, pair: tuple[Server, Server]
+) -> None:
+    """Its own file was switched off since the start, so WAITAOF is an error there: no answer is not a yes."""
+    primary, _ = pair
+    rig = rig_on(make_app, primary)
+    primary.ask("CONFIG", "SET", "appendonly", "no")
+    case = rig.open()
+    rig.reserve(case)
+    rig.deliver(case)
+    assert rig.tap.messages == []
+    assert rig.kinds(case)[-1] == "AttemptUnavailable"
+
+
 def test_what_left_is_on_the_replica(make_app: MakeApp, pair: tuple[Server, Server]) -> None:
     """A replica that lags is waited for: killed at the moment of the call, it has `sending` on its disk."""
     primary, replica = pair

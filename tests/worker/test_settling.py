@@ -21,7 +21,7 @@ from worker.operations import settle as settle_by_hand
 
 from .config_copy import CHANNELS, Copy
 from .payloads import reminder
-from .rig import MORNING, NUMBER, Crash, Rig, outbox
+from .rig import MORNING, NUMBER, Crash, Later, Rig, outbox
 
 PHONE = "+33639980001"
 #: The third step of `b2b` is an SMS, the fourth a call: cases that people brought so far begin there.
@@ -156,6 +156,33 @@ def test_a_call_is_found_by_who_called_whom_and_when(twilio: Rig, sandbox: Sandb
     first, second = (each for each in sandbox.accepted() if each["channel"] == "voice")
     assert last(twilio, neighbour).provider_id == first["id"]
     assert last(twilio, case).provider_id == second["id"]
+
+
+@pytest.mark.parametrize("wrong", [timedelta(minutes=2), timedelta(minutes=-2)], ids=["fast", "slow"])
+def test_a_clock_that_is_set_right_after_a_lost_answer_doubles_nothing(
+    twilio: Rig, sandbox: Sandbox, wrong: timedelta
+) -> None:
+    """Two minutes wrong when an SMS and a call went, right when they are looked for: the one is found by its reference;
+    of the other a person is asked, since a call of about that time may be it.
+    """
+    right = twilio.app.clock
+    sandbox.fault(Fault("accept_then_drop", channel="sms", times=1))
+    sandbox.fault(Fault("accept_then_drop", channel="voice", times=1))
+    cases = [
+        twilio.open(debtor__phone=PHONE, **TO_SMS),
+        twilio.open(job_id="c", debtor__id="D-2", invoices__0__number="F-2", debtor__phone="+33639980002", **TO_CALL),
+    ]
+    twilio.app.clock = Later(right, wrong)
+    for case in cases:
+        twilio.go_on(case, 2)
+    twilio.app.clock = right
+    for wait in (6, 12, 3):
+        twilio.wait(wait * MINUTE)
+        for case in cases:
+            twilio.go_on(case)
+    assert [last(twilio, case).status for case in cases] == ["accepted", "uncertain"]
+    assert [event.why for event in of_kind(twilio, cases[1], AttemptUnsettled)] == ["clocks"]
+    assert sorted(each["channel"] for each in sandbox.accepted()) == ["sms", "voice"]
 
 
 # ---- it surely did not

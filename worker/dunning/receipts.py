@@ -34,8 +34,8 @@ TRIES = 2
 
 
 def is_news(what: str, send: Send) -> bool:
-    """Does it say more than what is known of that attempt? To a message that nobody called for, nothing does."""
-    if send.status in ("reserved", "released", "rejected"):
+    """Does it say more than what is known of that attempt? To a message that was refused, nothing does."""
+    if send.status == "rejected":
         return False
     if send.recall == "done" and what in ("unanswered", "soft"):
         return False  # that is how it is told that we had it cancelled
@@ -43,6 +43,11 @@ def is_news(what: str, send: Send) -> bool:
     if what == "taken":
         return not was_accepted(send)
     return ranks[what] > ranks.get(send.receipt, 0)
+
+
+def is_forgotten(send: Send) -> bool:
+    """Would a receipt be of a call that is forgotten, nobody having called as far as is known?"""
+    return send.status in ("reserved", "released")
 
 
 def was_accepted(send: Send) -> bool:

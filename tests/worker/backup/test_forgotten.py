@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from channels.base import Receipt, Unavailable
-from channels.sandbox import Fault, Listing, Sandbox
+from channels.sandbox import Fault, Listing, Reaction, Sandbox
 from tests.conftest import MakeApp
 from tests.worker.config_copy import CHANNELS, Copy
 from tests.worker.payloads import reminder
 from tests.worker.rig import MORNING, Rig, outbox
-from worker.dunning.events import AttemptFound, AttemptReleased, AttemptUncertain, CaseRestored
+from worker.dunning.events import AttemptFound, AttemptReleased, AttemptUncertain, CaseRestored, ReceiptArrived
 from worker.dunning.model import Case, Send, attempt_id
 from worker.inbound import receive
 from worker.operations import settle, uncertain_attempts
@@ -113,6 +113,40 @@ def test_what_went_since_is_found_and_the_ladder_goes_on(
         if len(sandbox.accepted()) > 1:
             break
     assert [each["channel"] for each in sandbox.accepted()][:2] == [channel, then]
+
+
+def test_nothing_leaves_while_the_list_cannot_be_read(providers: Callable[..., Rig], sandbox: Sandbox) -> None:
+    """A list that is not read does not say that nothing went: it is asked again a minute later."""
+    rig = providers()
+    case = rig.open(**TO_SMS)
+    older = backup(rig.app)
+    rig.go_on(case)
+    go_back(rig, older)
+    rig.wait(11 * MINUTE)
+    sandbox.fault(Fault("503", on="list", times=1))
+    rig.go_on(case)
+    assert len(sandbox.accepted()) == 1
+    assert last(rig, case).status == "released"
+    rig.wait(2 * MINUTE)
+    rig.go_on(case)
+    assert len(sandbox.accepted()) == 1
+    assert last(rig, case).status == "accepted"
+
+
+def test_what_did_not_arrive_is_said_another_way(providers: Callable[..., Rig], sandbox: Sandbox) -> None:
+    """The SMS went to a number that is none: it is found together with that, and the debtor is called."""
+    rig = providers(PUBLIC_URL="http://127.0.0.1:9")  # where no receipt comes in
+    sandbox.react(Reaction("sms", receipts=("undelivered",), details={"ErrorCode": "30005"}, early=True))
+    case = rig.open(**TO_SMS)
+    older = backup(rig.app)
+    rig.go_on(case, 2)
+    assert [each["channel"] for each in sandbox.accepted()] == ["sms"]
+    go_back(rig, older)
+    rig.go_on(case)
+    assert of_kind(rig, case, AttemptFound)
+    assert [event.what for event in of_kind(rig, case, ReceiptArrived)] == ["hard"]
+    assert [each["channel"] for each in sandbox.accepted()].count("sms") == 1
+    assert rig.case(case.id).runs[-1].channels != ("sms",)
 
 
 def test_several_steps_that_are_forgotten_are_each_found(rig: Rig, tmp_path: Path) -> None:
