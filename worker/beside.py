@@ -70,11 +70,13 @@ def _reserved(commit: Commit, case: Case, event: AttemptReserved, now: datetime)
 
 
 def _reappeared(commit: Commit, case: Case, event: AttemptReappeared, now: datetime) -> None:
-    """It was a contact after all; or, another try having been begun in its place, the second."""
-    if case.find_attempt(event.attempt):
-        _log_contact(commit, case, event.attempt, now)
-    else:
+    """It was a contact after all; or, the try in its place having gone as well, the second."""
+    if not case.find_attempt(event.attempt):
         commit.count("copies")
+        return
+    if event.displaced:
+        commit.op("ZREM", commit.keys.uncertain, attempt_id(case, event.displaced))
+    _accepted(commit, case, event, now)
 
 
 def _not_sent(
@@ -126,13 +128,15 @@ def _begun(commit: Commit, _: Case, event: AttemptBegun, __: datetime) -> None:
         commit.count("possible_copies")
 
 
-def _accepted(commit: Commit, case: Case, event: AttemptAccepted | AttemptFound, now: datetime) -> None:
+def _accepted(
+    commit: Commit, case: Case, event: AttemptAccepted | AttemptFound | AttemptReappeared, now: datetime
+) -> None:
     """The provider's id of a call is accounted for: when another is in doubt, this one is not it.
 
     What others than its caller say of it may be said of one that had been taken for not sent, and for no contact.
     """
     expect_nothing(commit, case)
-    if isinstance(event, AttemptFound) or event.by:
+    if not isinstance(event, AttemptAccepted) or event.by:
         _log_contact(commit, case, event.attempt, now)
     if event.provider_id and "voice" in _channel_of(case, event.attempt):
         real = getattr(event, "real_at", None) or event.at

@@ -28,6 +28,7 @@ from worker.dunning.events import (
 )
 from worker.dunning.ladder import decide
 from worker.dunning.model import Case, Hold, Send, StepRun, attempt_id, parse_attempt_id
+from worker.dunning.reappearance import reappearance
 from worker.logs import place_of
 from worker.look import announce, settle_agenda
 from worker.messages import NothingToSay, prepare
@@ -70,11 +71,13 @@ def record(
     def store(known: Seen | None) -> bool:
         seen = known or app.cases.see(case_id)
         found = seen.case.find_attempt(number) if seen else None
-        if seen is None or found is None or not _outranks(outcome, found[1]):
-            _log.info("outcome.known", attempt=attempt, case=case_id)
-            return False
-        app.cases.commit(_commit(app, _Known(seen, *found, now, by, possible_copy), outcome))
-        return True
+        if seen and found and _outranks(outcome, found[1]):
+            app.cases.commit(_commit(app, _Known(seen, *found, now, by, possible_copy), outcome))
+            return True
+        if seen and isinstance(outcome, Accepted) and _went_all_the_same(app, seen, number, outcome, now, by):
+            return True
+        _log.info("outcome.known", attempt=attempt, case=case_id)
+        return False
 
     while True:
         known, seen = seen, None
@@ -89,6 +92,29 @@ def _outranks(outcome: Outcome, send: Send) -> bool:
     if send.status == "uncertain":
         return isinstance(outcome, Accepted | Rejected | Unavailable)
     return send.status == "sending"
+
+
+def _went_all_the_same(app: App, seen: Seen, number: int, outcome: Accepted, now: datetime, by: str) -> bool:
+    """Its worker was cut off from the store until it had been given up. False: it was not, or it is known.
+
+    A task is done nowhere but here: one that was given up was not opened.
+    """
+    case, found = seen.case, seen.case.find_given_up(number)
+    if found is None or found[1].channel == "task":
+        return False
+    history = app.cases.history(case.id)
+    events = reappearance(case, number, history, at=now, provider_id=outcome.provider_id, by=by)
+    if not events:
+        return False
+    commit = Commit(case.creditor)
+    after = commit.change(seen.stored, events)
+    keep_in_step(commit, after, events, now)
+    settle_agenda(commit, after, None, now)
+    app.cases.commit(commit)
+    if after.find_attempt(number) is None:
+        run, send = found
+        _log.error("message.repeated", attempt=attempt_id(case, number), step=run.step, channel=send.channel)
+    return True
 
 
 def _commit(app: App, known: _Known, outcome: Outcome) -> Commit:
