@@ -19,6 +19,7 @@ from worker.commit import Commit
 from worker.dunning.decision import Wait
 from worker.dunning.events import (
     AttemptAccepted,
+    AttemptFound,
     AttemptRejected,
     AttemptUnavailable,
     AttemptUncertain,
@@ -41,7 +42,7 @@ _log = structlog.get_logger("relance.outcomes")
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The message an outcome is about, in the case as just read. `by` settled it, if somebody did."""
+    """The message an outcome is about, in the case as just read. `by` settled it, if somebody did; `called`: its provider."""
 
     seen: Seen
     run: StepRun
@@ -49,6 +50,7 @@ class _Known:
     now: datetime
     by: str = ""
     possible_copy: bool = False
+    called: str = ""
 
 
 def record(
@@ -67,12 +69,14 @@ def record(
     `possible_copy`: it is *unavailable* only because nobody can tell, and is sent again all the same.
     """
     case_id, number = parse_attempt_id(attempt)
+    begun = seen.case.find_attempt(number) if seen else None
+    called = begun[1].provider if begun else ""
 
     def store(known: Seen | None) -> bool:
         seen = known or app.cases.see(case_id)
         found = seen.case.find_attempt(number) if seen else None
         if seen and found and _outranks(outcome, found[1]):
-            app.cases.commit(_commit(app, _Known(seen, *found, now, by, possible_copy), outcome))
+            app.cases.commit(_commit(app, _Known(seen, *found, now, by, possible_copy, called), outcome))
             return True
         if seen and isinstance(outcome, Accepted) and _went_all_the_same(app, seen, number, outcome, now, by):
             return True
@@ -88,7 +92,12 @@ def record(
 
 
 def _outranks(outcome: Outcome, send: Send) -> bool:
-    """Only a call under way has an outcome, and an uncertain one can be settled: what was said first stands."""
+    """Only a call under way has an outcome, and an uncertain one can be settled: what was said first stands.
+
+    A store that another server took over may have forgotten that the call was begun: that it was taken is proof.
+    """
+    if send.status in ("reserved", "released"):
+        return isinstance(outcome, Accepted)
     if send.status == "uncertain":
         return isinstance(outcome, Accepted | Rejected | Unavailable)
     return send.status == "sending"
@@ -143,6 +152,9 @@ def _wait(app: App, case: Case, known: _Known) -> Wait | None:
 def _events(app: App, known: _Known, outcome: Outcome) -> list[Event]:
     now, number = known.now, known.send.attempt
     match outcome:
+        case Accepted(provider_id) if known.send.status in ("reserved", "released"):
+            found = AttemptFound(at=now, attempt=number, provider=known.called, provider_id=provider_id)
+            return [found, *_task(app, known)]
         case Accepted(provider_id):
             real_at = app.clock.real() if app.clock.rehearsal else None
             accepted = AttemptAccepted(at=now, attempt=number, provider_id=provider_id, by=known.by, real_at=real_at)
