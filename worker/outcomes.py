@@ -42,7 +42,10 @@ _log = structlog.get_logger("relance.outcomes")
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The message an outcome is about, in the case as just read. `by` settled it, if somebody did; `called`: its provider."""
+    """The message an outcome is about, in the case as just read.
+
+    `by` settled it, if somebody did; `called` is the provider, where the worker that called it says what it heard.
+    """
 
     seen: Seen
     run: StepRun
