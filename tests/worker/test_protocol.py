@@ -47,7 +47,7 @@ FATES = st.sampled_from(DOUBTFUL) | st.sampled_from(PLAIN)
 #: After how many minutes a message is listed; `look_again` is ten, and what lags longer may be taken for not sent.
 LAGS = st.sampled_from([0, 9, 0, 9, 25])
 #: Where there is no list, a message in doubt is sent again after this long.
-RESEND = "resend_after 12m"
+RESEND = "resend_after 9m"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ DEATHS = st.none() | st.builds(Dies, st.integers(1, 12), st.booleans())
 class World(Tapped):
     """The provider, and what really went: by attempt, the message and when it is listed.
 
-    `excused` are messages that nobody can keep from going twice: taken for not sent, or sent again in doubt.
+    `told` are attempts that are known to have gone, whatever the history makes of it; `excused` are messages that
+    nobody can keep from going twice: taken for not sent, or sent again in doubt.
     """
 
     def __init__(self, inner: Channel, rig: Rig) -> None:
@@ -86,6 +87,7 @@ class World(Tapped):
         self.went: dict[str, tuple[Message, datetime]] = {}
         self.begun: list[str] = []
         self.cut_off: list[str] = []
+        self.told: set[str] = set()
         self.excused: set[str] = set()
 
     def send(self, message: Message) -> Accepted:
@@ -128,8 +130,8 @@ class World(Tapped):
         before = history[: kinds.index((AttemptBegun, number))]
         assert not any(isinstance(event, PaymentReceived) for event in before), "called after the payment"
         assert message.attempt not in self.begun, "the same attempt was called for twice"
-        known = {event.attempt for event in before if isinstance(event, WENT)}
-        same = {parse_attempt_id(attempt)[1] for attempt, (gone, _) in self.went.items() if gone.id == message.id}
+        known = self.told | {f"{case_id}.{event.attempt}" for event in before if isinstance(event, WENT)}
+        same = {attempt for attempt, (gone, _) in self.went.items() if gone.id == message.id}
         assert not known & same, "called again although it was known to have gone"
 
 
@@ -145,7 +147,7 @@ class Protocol(RuleBasedStateMachine):
     steady: Cases
     tripping: Cases
 
-    @initialize(fate=FATES, lag=LAGS, dies=DEATHS, lists=st.sampled_from([True, True, False]))
+    @initialize(fate=FATES, lag=LAGS, dies=DEATHS, lists=st.booleans())
     def a_case(self, fate: str, lag: int, dies: Dies | None, lists: bool) -> None:
         """A reminder is due, and goes somehow."""
         client = self.rig.app.client
@@ -158,19 +160,21 @@ class Protocol(RuleBasedStateMachine):
         self.world.finds = lists
         self.case: Case = self.rig.open(debtor__phone="+33639980001")
         self.known: list[str] = []
-        self.a_message_goes(fate, lag, dies)
+        self.a_message_goes(0, fate, lag, dies)
 
     # ---- what happens
 
-    @rule(fate=FATES, lag=LAGS, dies=DEATHS)
-    def a_message_goes(self, fate: str, lag: int, dies: Dies | None) -> None:
-        """A scheduler looks, and a worker takes what it reserved; one of them may die on the way."""
+    @rule(minutes=st.sampled_from([0, 2, 12]), fate=FATES, lag=LAGS, dies=DEATHS)
+    def a_message_goes(self, minutes: int, fate: str, lag: int, dies: Dies | None) -> None:
+        """A scheduler looks, and a worker takes what it reserved or asks; one of them may die on the way."""
+        self.rig.wait(timedelta(minutes=minutes))
         self.world.fate, self.world.lag = fate, timedelta(minutes=lag)
         self._dying(dies, self._look_and_send)
 
     def _look_and_send(self) -> None:
         self.rig.tick()
         self.rig.deliver(self.case)
+        self.rig.ask(self.case)
 
     @rule(which=st.integers(0, 3), fate=FATES, dies=DEATHS)
     def a_worker_is_given_an_attempt(self, which: int, fate: str, dies: Dies | None) -> None:
@@ -190,14 +194,16 @@ class Protocol(RuleBasedStateMachine):
         """Of something that went, whenever."""
         for attempt in _one(list(self.world.went), which):
             said = Receipt(attempt, "delivered", "provider", "", f"P-{attempt}")
-            self._dying(dies, partial(receive, self.rig.app, said))
+            if self._dying(dies, partial(receive, self.rig.app, said)):
+                self.world.told.add(attempt)
 
     @rule(which=st.integers(0, 3), dies=DEATHS)
     def a_worker_returns(self, which: int, dies: Dies | None) -> None:
         """It was cut off from the store with the provider's yes in hand, and others may have settled it meanwhile."""
         for attempt in _one(self.world.cut_off, which):
             said, now = Accepted(f"P-{attempt}"), self.rig.app.clock.now()
-            self._dying(dies, partial(record, self.rig.app, attempt, said, now))
+            if self._dying(dies, partial(record, self.rig.app, attempt, said, now)):
+                self.world.told.add(attempt)
 
     @rule(minutes=st.sampled_from([1, 4, 11]), fate=FATES)
     def time_passes(self, minutes: int, fate: str) -> None:
@@ -229,8 +235,9 @@ class Protocol(RuleBasedStateMachine):
 
     # ---- what must be so
 
-    def _dying(self, dies: Dies | None, work: Any) -> None:
-        """Do it on a store that may be the last this process speaks to."""
+    def _dying(self, dies: Dies | None, work: Any) -> bool:
+        """Do it on a store that may be the last this process speaks to. Was it done?"""
+        lives = True
         if dies:
             self.rig.app.cases = self.tripping
             self.tripping.client.ping()  # the words of connecting are none of those that count
@@ -238,12 +245,14 @@ class Protocol(RuleBasedStateMachine):
         try:
             work()
         except Crash:
+            lives = False
             self.tripping.client.connection_pool.disconnect()
         finally:
             Tripwire.arm(-1)
             self.rig.app.cases, self.world.fate = self.steady, TAKEN
         self.known += [attempt for attempt in self.rig.reserved(self.case) if attempt not in self.known]
         self._nothing_twice()
+        return lives
 
     def _nothing_twice(self) -> None:
         messages = [message.id for message, _ in self.world.went.values() if message.id not in self.world.excused]
