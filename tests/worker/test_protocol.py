@@ -33,6 +33,8 @@ from worker.dunning.fold import fold
 from worker.dunning.model import Case, attempt_id, parse_attempt_id
 from worker.embedded import Urls
 from worker.inbound import receive
+from worker.operations import settle as settle_by_hand
+from worker.operations import uncertain_attempts
 from worker.outcomes import record
 from worker.sending import deliver
 from worker.settling import settle
@@ -70,7 +72,7 @@ BOUNDED = settings(
 )
 #: What says in a history that a try went.
 WENT = AttemptAccepted | AttemptFound | AttemptReappeared | ReceiptArrived
-DEATHS = st.none() | st.builds(Dies, st.integers(1, 12), st.booleans())
+DEATHS = st.none() | st.none() | st.builds(Dies, st.integers(1, 12), st.booleans())
 
 
 class World(Tapped):
@@ -147,7 +149,7 @@ class Protocol(RuleBasedStateMachine):
     steady: Cases
     tripping: Cases
 
-    @initialize(fate=FATES, lag=LAGS, dies=DEATHS, lists=st.booleans())
+    @initialize(fate=st.sampled_from(DOUBTFUL) | FATES, lag=LAGS, dies=DEATHS, lists=st.booleans())
     def a_case(self, fate: str, lag: int, dies: Dies | None, lists: bool) -> None:
         """A reminder is due, and goes somehow."""
         client = self.rig.app.client
@@ -189,13 +191,22 @@ class Protocol(RuleBasedStateMachine):
         for attempt in _one(self.world.begun, which):
             self._dying(dies, partial(settle, self.rig.app, attempt))
 
-    @rule(which=st.integers(0, 9), dies=DEATHS)
+    @rule(which=st.sampled_from([0, 0, 1, 2]), dies=DEATHS)
     def a_receipt_comes(self, which: int, dies: Dies | None) -> None:
-        """Of something that went, whenever."""
-        for attempt in _one(list(self.world.went), which):
+        """Of something that went, whenever; of what nobody knows yet, and oldest, first of all."""
+        unknown = [attempt for attempt in self.world.went if attempt not in self.world.told]
+        for attempt in _one(unknown[::-1] or [*self.world.went], which):
             said = Receipt(attempt, "delivered", "provider", "", f"P-{attempt}")
             if self._dying(dies, partial(receive, self.rig.app, said)):
                 self.world.told.add(attempt)
+
+    @rule(minutes=st.sampled_from([0, 2]), fate=FATES)
+    def a_person_says_that_it_did_not_go(self, minutes: int, fate: str) -> None:
+        """Of whatever is in doubt, and rightly or not; then somebody sends it again."""
+        for attempt, _ in uncertain_attempts(self.rig.app):
+            self.world.excused |= {message.id for name, (message, _) in self.world.went.items() if name == attempt}
+            settle_by_hand(self.rig.app, attempt, went=False, by="ana")
+        self.a_message_goes(minutes, fate, 0, None)
 
     @rule(which=st.integers(0, 3), dies=DEATHS)
     def a_worker_returns(self, which: int, dies: Dies | None) -> None:
