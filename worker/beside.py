@@ -72,11 +72,13 @@ def _reserved(commit: Commit, case: Case, event: AttemptReserved, now: datetime)
 
 
 def _reappeared(commit: Commit, case: Case, event: AttemptReappeared, now: datetime) -> None:
-    """It was a contact after all; or, another try having been begun in its place, the second."""
-    if case.find_attempt(event.attempt):
-        _log_contact(commit, case, event.attempt, now)
-    else:
+    """It was a contact after all; or, the try in its place having gone as well, the second."""
+    if not case.find_attempt(event.attempt):
         commit.count("copies")
+        return
+    if event.displaced:
+        commit.op("ZREM", commit.keys.uncertain, attempt_id(case, event.displaced))
+    _accepted(commit, case, event, now)
 
 
 def _not_sent(
@@ -128,7 +130,9 @@ def _begun(commit: Commit, _: Case, event: AttemptBegun, __: datetime) -> None:
         commit.count("possible_copies")
 
 
-def _accepted(commit: Commit, case: Case, event: AttemptAccepted | AttemptFound, now: datetime) -> None:
+def _accepted(
+    commit: Commit, case: Case, event: AttemptAccepted | AttemptFound | AttemptReappeared, now: datetime
+) -> None:
     """The provider's id of a call is accounted for: when another is in doubt, this one is not it.
 
     What others than its caller say of it may be said of one that had been taken for not sent, and for no contact.
@@ -138,7 +142,7 @@ def _accepted(commit: Commit, case: Case, event: AttemptAccepted | AttemptFound,
     if event.provider_id and not QUEUED.isdisjoint(_channel_of(case, event.attempt)):
         commit.op("ZADD", commit.keys.queued, millis(event.at), attempt_id(case, event.attempt))
         commit.op("ZREMRANGEBYSCORE", commit.keys.queued, "-inf", millis(event.at - QUEUED_FOR))
-    if isinstance(event, AttemptFound) or event.by:
+    if not isinstance(event, AttemptAccepted) or event.by:
         _log_contact(commit, case, event.attempt, now)
     if event.provider_id and "voice" in _channel_of(case, event.attempt):
         real = getattr(event, "real_at", None) or event.at

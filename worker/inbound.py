@@ -29,8 +29,6 @@ from worker.dunning.events import (
     AttemptAccepted,
     AttemptBegun,
     AttemptFound,
-    AttemptReappeared,
-    AttemptReleased,
     AttemptReserved,
     Event,
     HoldPlaced,
@@ -49,6 +47,7 @@ from worker.dunning.model import (
     parse_attempt_id,
     why_unusable,
 )
+from worker.dunning.reappearance import reappearance
 from worker.dunning.strategy import Strategy
 from worker.dunning.view import local_today
 from worker.intake import REMEMBERED
@@ -95,8 +94,8 @@ def receive(app: App, receipt: Receipt) -> bool:
 def _receive_once(app: App, receipt: Receipt, case_id: str, number: int) -> bool:
     seen = app.cases.see(case_id) if "-" in case_id else None
     found = seen.case.find_attempt(number) if seen else None
-    if seen and found is None and seen.case.find_given_up(number):
-        return _reappeared(app, seen, receipt, number)
+    if seen and found is None and _reappeared(app, seen, receipt, number):
+        return True
     if seen and found is None and (latest := _forgotten_try(app, seen.case, number)):
         found = seen.case.find_attempt(latest)
     if seen and found is None and _heed_late(app, seen, receipt, number):
@@ -137,24 +136,25 @@ def _forgotten_try(app: App, case: Case, number: int) -> int | None:
 
 
 def _reappeared(app: App, seen: Seen, receipt: Receipt, number: int) -> bool:
-    """A try that was given up as not sent had gone. One that nobody has called for yet in its place is given back."""
-    case, now = seen.case, app.clock.now()
-    run, send = cast("tuple[StepRun, Send]", case.find_given_up(number))
-    events: list[Event] = []
-    if send.status == "reserved":
-        events.append(AttemptReleased(at=now, attempt=send.attempt, why="an earlier try had gone"))
-    events.append(AttemptReappeared(at=now, attempt=number, provider_id=receipt.provider_id, by=receipt.provider))
+    """A try that was given up as not sent had gone. False: it was not given up, or it was known."""
+    case, now, found = seen.case, app.clock.now(), seen.case.find_given_up(number)
+    if found is None:
+        return False
+    history = app.cases.history(case.id)
+    events = reappearance(case, number, history, at=now, provider_id=receipt.provider_id, by=receipt.provider)
+    if not events:
+        return False
     after = fold(case, events)
     said = after.find_attempt(number)
-    if said is None:
-        _log.error("message.repeated", attempt=receipt.attempt, step=run.step, channel=send.channel)
-    elif receipts.is_news(receipt.what, said[1]):
+    if said and receipts.is_news(receipt.what, said[1]):
         events += _received(app, replace(seen, stored=replace(seen.stored, case=after)), *said, receipt, now)
     commit = Commit(case.creditor)
     case = commit.change(seen.stored, events)
     keep_in_step(commit, case, events, now)
     settle_agenda(commit, case, None, now)
     app.cases.commit(commit)
+    if said is None:
+        _log.error("message.repeated", attempt=receipt.attempt, step=found[0].step, channel=found[1].channel)
     return True
 
 

@@ -138,7 +138,7 @@ COUNTERS = {
     "attempts_rejected": "Messages that a provider will never take",
     "attempts_unavailable": "Tries that surely did not go",
     "attempts_uncertain": "Tries of which nobody knew whether they went",
-    "possible_copies": "Messages sent although an earlier try may have gone, since nobody could tell",
+    "possible_copies": "Tries that began although an earlier one may have gone, since nobody could tell",
     "copies": "Messages that a debtor surely got twice",
 }
 

@@ -29,6 +29,7 @@ from worker.dunning.events import (
 )
 from worker.dunning.ladder import decide
 from worker.dunning.model import Case, Hold, Send, StepRun, attempt_id, parse_attempt_id
+from worker.dunning.reappearance import reappearance
 from worker.dunning.receipts import is_forgotten
 from worker.logs import place_of
 from worker.look import announce, settle_agenda
@@ -42,8 +43,9 @@ _log = structlog.get_logger("relance.outcomes")
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The message an outcome is about, in the case as just read, or as written on that `server`. `by` settled it, if
-    somebody did.
+    """The message an outcome is about, in the case as just read, or as written on that `server`.
+
+    `by` settled it, if somebody did; `called` is the provider, where the worker that called it says what it heard.
     """
 
     seen: Seen
@@ -53,6 +55,7 @@ class _Known:
     by: str = ""
     possible_copy: bool = False
     server: str = ""
+    called: str = ""
 
 
 def record(
@@ -73,16 +76,20 @@ def record(
     `possible_copy`: it is *unavailable* only because nobody can tell, and is sent again all the same.
     """
     case_id, number = parse_attempt_id(attempt)
+    begun = seen.case.find_attempt(number) if seen else None
+    called = begun[1].provider if begun else ""
 
     def store(known: Seen | None) -> bool:
         seen = known or app.cases.see(case_id)
         found = seen.case.find_attempt(number) if seen else None
-        if seen is None or found is None or not _outranks(outcome, found[1]):
-            _log.info("outcome.known", attempt=attempt, case=case_id)
-            return False
-        on = server if known else ""
-        app.cases.commit(_commit(app, _Known(seen, *found, now, by, possible_copy, on), outcome))
-        return True
+        if seen and found and _outranks(outcome, found[1]):
+            on = server if known else ""
+            app.cases.commit(_commit(app, _Known(seen, *found, now, by, possible_copy, on, called), outcome))
+            return True
+        if seen and isinstance(outcome, Accepted) and _went_all_the_same(app, seen, number, outcome, now, by):
+            return True
+        _log.info("outcome.known", attempt=attempt, case=case_id)
+        return False
 
     while True:
         known, seen = seen, None
@@ -102,6 +109,29 @@ def _outranks(outcome: Outcome, send: Send) -> bool:
     if send.status == "uncertain":
         return isinstance(outcome, Accepted | Rejected | Unavailable)
     return send.status == "sending"
+
+
+def _went_all_the_same(app: App, seen: Seen, number: int, outcome: Accepted, now: datetime, by: str) -> bool:
+    """Its worker was cut off from the store until it had been given up. False: it was not, or it is known.
+
+    A task is done nowhere but here: one that was given up was not opened.
+    """
+    case, found = seen.case, seen.case.find_given_up(number)
+    if found is None or found[1].channel == "task":
+        return False
+    history = app.cases.history(case.id)
+    events = reappearance(case, number, history, at=now, provider_id=outcome.provider_id, by=by)
+    if not events:
+        return False
+    commit = Commit(case.creditor)
+    after = commit.change(seen.stored, events)
+    keep_in_step(commit, after, events, now)
+    settle_agenda(commit, after, None, now)
+    app.cases.commit(commit)
+    if after.find_attempt(number) is None:
+        run, send = found
+        _log.error("message.repeated", attempt=attempt_id(case, number), step=run.step, channel=send.channel)
+    return True
 
 
 def _commit(app: App, known: _Known, outcome: Outcome) -> Commit:
@@ -133,8 +163,8 @@ def _events(app: App, known: _Known, outcome: Outcome) -> list[Event]:
     now, number = known.now, known.send.attempt
     match outcome:
         case Accepted(provider_id) if is_forgotten(known.send):
-            provider = app.providers.pick(known.seen.case.creditor, known.send.channel, known.send.tries)
-            found = AttemptFound(at=now, attempt=number, provider=provider, provider_id=provider_id)
+            called = known.called or app.providers.pick(known.seen.case.creditor, known.send.channel, known.send.tries)
+            found = AttemptFound(at=now, attempt=number, provider=called, provider_id=provider_id)
             return [found, *_task(app, known)]
         case Accepted(provider_id):
             real_at = app.clock.real() if app.clock.rehearsal else None

@@ -137,6 +137,23 @@ def test_an_uncertain_message_is_settled_by_a_later_word(rig: Rig, word: Accepte
     assert rig.next_look(case) is not None
 
 
+def test_what_a_provider_took_is_not_sent_again_by_a_store_that_forgot_the_call(rig: Rig, tmp_path: Path) -> None:
+    """A replica without `begin` took over during the call: there it is reserved still, and its worker knows better."""
+    case = rig.open()
+    rig.reserve(case)
+    keys, client = (Keys("demo").case(case.id), Keys("demo").history(case.id)), rig.app.client
+    for key in keys:
+        client.copy(key, f"{key}:copied")
+    rig.tap.after = lambda: [client.copy(f"{key}:copied", key, replace=True) for key in keys]
+    rig.deliver(case)
+    rig.tap.after = lambda: None
+    rig.settle(case)
+    assert len(outbox(tmp_path)) == 1
+    assert rig.kinds(case) == ["CaseOpened", "AttemptReserved", "AttemptFound"]
+    (send,) = rig.case(case.id).runs[0].sends
+    assert (send.status, send.provider) == ("accepted", "outbox")
+
+
 def test_a_receipt_before_the_record_is_not_undone(rig: Rig) -> None:
     """A receipt that overtakes the actor's own word stands, whatever the actor says after it."""
     case = rig.open()

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,19 @@ from typing import Any
 import pytest
 import structlog
 
-from channels.base import Receipt, Uncertain
+from channels.base import Accepted, ChannelError, Receipt, Rejected, Unavailable, Uncertain
 from channels.sandbox import Fault, Listing, Sandbox
 from tests.conftest import MakeApp
 from worker.commit import Keys
-from worker.dunning.events import AttemptAccepted, AttemptSought, AttemptUnavailable, AttemptUnsettled
+from worker.dunning.events import AttemptAccepted, AttemptBegun, AttemptSought, AttemptUnavailable, AttemptUnsettled
+from worker.dunning.fold import fold
 from worker.dunning.model import Case, Send, attempt_id
 from worker.explain import explain
 from worker.inbound import receive
 from worker.operations import settle as settle_by_hand
+from worker.outcomes import record
 
-from .config_copy import CHANNELS, Copy
+from .config_copy import B2B, CHANNELS, Copy
 from .payloads import reminder
 from .rig import MORNING, NUMBER, Crash, Later, Rig, outbox
 
@@ -395,6 +398,148 @@ def test_a_try_that_reappears_after_it_was_made_good_is_told_and_counted(rig: Ri
     assert [line["event"] for line in logged].count("message.repeated") == 1
     assert rig.app.client.hget(Keys("demo").counters, "copies") == "1"
     assert last(rig, given_up).copies == 1
+
+
+def gone(rig: Rig, case: Case) -> tuple[str, int, int]:
+    """How the message stands, by which attempt, and how often the debtor got it besides."""
+    send = last(rig, case)
+    return send.status, send.attempt, send.copies
+
+
+@pytest.mark.parametrize(
+    "answer", [Unavailable("throttle", "429"), Uncertain("ReadTimeout"), Rejected("address", "550")]
+)
+def test_a_try_that_reappears_while_another_is_under_way_is_the_last(
+    rig: Rig, given_up: Case, tmp_path: Path, answer: ChannelError
+) -> None:
+    """The second does not arrive: the first is what was said. No third goes, and nobody is told of a copy."""
+    rig.wait(2 * MINUTE)
+    rig.reserve(given_up)
+    rig.tap.answers.append(answer)
+    rig.tap.before = lambda: receive(rig.app, late_receipt(given_up))
+    with structlog.testing.capture_logs() as logged:
+        rig.deliver(given_up)
+        rig.tap.before = lambda: pytest.fail("called again")
+        for _ in range(4):
+            rig.wait(timedelta(minutes=40))
+            rig.go_on(given_up)
+    assert gone(rig, given_up) == ("accepted", 1, 0)
+    assert outbox(tmp_path) == []
+    assert len(rig.contacts(given_up)) == 1
+    assert "message.repeated" not in [line["event"] for line in logged]
+    assert fold(None, rig.history(given_up)) == rig.case(given_up.id)
+
+
+def test_a_try_that_reappears_while_another_is_under_way_is_a_copy_once_that_went(rig: Rig, given_up: Case) -> None:
+    """The second answers that it was taken, after the receipt of the first: only then was it said twice."""
+    rig.wait(2 * MINUTE)
+    rig.reserve(given_up)
+    rig.tap.before = lambda: receive(rig.app, late_receipt(given_up))
+    with structlog.testing.capture_logs() as logged:
+        rig.tap.after = lambda: logged.append({"event": "taken"})
+        rig.deliver(given_up)
+    told = [line["event"] for line in logged if line["event"] in ("taken", "message.repeated")]
+    assert told == ["taken", "message.repeated"]
+    assert gone(rig, given_up) == ("accepted", 1, 1)
+    assert rig.app.client.hget(Keys("demo").counters, "copies") == "1"
+    assert fold(None, rig.history(given_up)) == rig.case(given_up.id)
+
+
+def test_a_try_that_reappears_ends_the_doubt_about_the_one_after_it(mail: Rig, sandbox: Sandbox) -> None:
+    """SMTP lost two answers, and `resend_after` would send a third: the receipt of the first says enough."""
+    sandbox.fault(Fault("accept_then_drop", channel="email", times=2))
+    case = mail.open()
+    mail.go_on(case)
+    for minutes in (62, 2):
+        mail.wait(minutes * MINUTE)
+        mail.go_on(case)
+    assert (len(sandbox.accepted()), last(mail, case).status) == (2, "uncertain")
+    assert receive(mail.app, late_receipt(case))
+    assert mail.app.client.zcard(Keys("demo").uncertain) == 0
+    for _ in range(3):
+        mail.wait(62 * MINUTE)
+        mail.go_on(case)
+    assert len(sandbox.accepted()) == 2
+    assert gone(mail, case) == ("accepted", 1, 0)
+    assert receive(mail.app, replace(late_receipt(case), attempt=attempt_id(case, 2)))
+    assert gone(mail, case) == ("accepted", 1, 1)
+
+
+@pytest.mark.parametrize("meanwhile", ["nothing", "reserved again", "sent again"])
+def test_a_worker_that_returns_after_its_try_was_given_up_is_heard(rig: Rig, tmp_path: Path, meanwhile: str) -> None:
+    """Cut off from the store with the provider's yes in hand, while a person said that it had not gone."""
+    case = rig.open()
+    crash_after_the_call(rig, case)
+    rig.tick()
+    assert settle_by_hand(rig.app, attempt_id(case, 1), went=False, by="ana")
+    rig.wait(2 * MINUTE)
+    if meanwhile != "nothing":
+        rig.reserve(case)
+    if meanwhile == "sent again":
+        rig.deliver(case)
+    with structlog.testing.capture_logs() as logged:
+        assert record(rig.app, attempt_id(case, 1), Accepted("P-1"), rig.app.clock.now())
+        assert not record(rig.app, attempt_id(case, 1), Accepted("P-1"), rig.app.clock.now())
+    rig.go_on(case)
+    twice = meanwhile == "sent again"
+    assert len(outbox(tmp_path)) == 1 + twice
+    assert gone(rig, case) == ("accepted", 1 + twice, twice)
+    assert [line["event"] for line in logged].count("message.repeated") == twice
+    assert (last(rig, case).provider, last(rig, case).provider_id == "P-1") == ("outbox", not twice)
+    assert len(rig.contacts(case)) == 1
+    assert fold(None, rig.history(case)) == rig.case(case.id)
+
+
+def test_a_task_that_was_given_up_was_not_opened_whoever_returns(make_app: MakeApp, tmp_path: Path) -> None:
+    """What a person is to do is written down nowhere but here: it is opened by the try that stands."""
+    copy = Copy(tmp_path / "config")
+    for _ in range(2):  # the courtesy, and the first reminder
+        copy.edit(B2B, "channel: email", "channel: task")
+    rig = Rig(make_app(at=MORNING, speed=1, config=copy.folder))
+    case = rig.open()
+    rig.providers.get("task").answers.append(Uncertain("lost"))
+    rig.go_on(case)
+    assert settle_by_hand(rig.app, attempt_id(case, 1), went=False, by="ana")
+    assert not record(rig.app, attempt_id(case, 1), Accepted("t"), rig.app.clock.now())
+    rig.wait(2 * MINUTE)
+    rig.go_on(case)
+    assert rig.case(case.id).tasks == (attempt_id(case, 2),)
+
+
+def test_a_receipt_that_is_repeated_is_no_copy(twilio: Rig) -> None:
+    """A call that had been given up rang in vain, and is made again: what was said of the first says no more."""
+    case = twilio.open(debtor__phone=PHONE, **TO_CALL)
+    twilio.providers.get("twilio_voice").answers.append(Uncertain("timeout"))
+    twilio.go_on(case)
+    assert settle_by_hand(twilio.app, attempt_id(case, 1), went=False, by="ana")
+    rang = Receipt(attempt_id(case, 1), "unanswered", "twilio", "no-answer", "CA" + "1" * 32)
+    assert receive(twilio.app, rang)
+    for _ in range(4):
+        twilio.wait(timedelta(hours=1))
+        twilio.tick()
+    (again,) = twilio.reserved(case)
+    with structlog.testing.capture_logs() as logged:
+        assert not receive(twilio.app, rang)
+        assert twilio.reserved(case) == [again]
+        twilio.deliver(case)
+        assert not receive(twilio.app, rang)
+    assert gone(twilio, case) == ("accepted", 2, 0)
+    assert "message.repeated" not in [line["event"] for line in logged]
+
+
+def test_a_possible_copy_stays_one_until_it_went(mail: Rig, sandbox: Sandbox) -> None:
+    """The resend is turned away once: the one that goes in its place is as much a possible copy."""
+    sandbox.fault(Fault("accept_then_drop", channel="email", times=1))
+    case = mail.open()
+    mail.go_on(case)
+    mail.wait(62 * MINUTE)
+    mail.go_on(case)
+    mail.providers.get("smtp").answers.append(Unavailable("down", "451"))
+    for _ in range(2):
+        mail.wait(6 * MINUTE)
+        mail.go_on(case)
+    assert [event.possible_copy for event in of_kind(mail, case, AttemptBegun)] == [False, True, True]
+    assert (len(sandbox.accepted()), last(mail, case).possible_copy) == (2, False)
 
 
 def test_the_last_look_and_a_late_receipt_do_not_both_win(rig: Rig, given_up: Case, tmp_path: Path) -> None:

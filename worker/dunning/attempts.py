@@ -89,7 +89,6 @@ def _begin(case: Case, event: AttemptBegun) -> Case:
         to=address_digest(case.debtor, before.channel),
         begun=event.real_at or event.at,
         sender=event.sender,
-        possible_copy=False,
     )
     return _set_send(replace(case, failures=0), event.attempt, send)
 
@@ -107,6 +106,7 @@ def _accept(case: Case, event: AttemptAccepted) -> Case:
         taken_at=event.at,
         code="",
         config="",
+        possible_copy=False,
     )
     return _set_send(case, event.attempt, send)
 
@@ -121,6 +121,7 @@ def _find(case: Case, event: AttemptFound) -> Case:
         to=address_digest(case.debtor, _send(case, event.attempt).channel),
         code="",
         config="",
+        possible_copy=False,
     )
     return _set_send(case, event.attempt, send)
 
@@ -151,22 +152,27 @@ def _unavailable(case: Case, event: AttemptUnavailable) -> Case:
 
 
 def _reappear(case: Case, event: AttemptReappeared) -> Case:
-    """Nobody has called again: it was said after all. Somebody has, or is about to: it was said twice."""
+    """It was said after all, by that try; or, the one in its place having gone as well, it was said twice."""
     found = case.find_given_up(event.attempt)
     if found is None:
         raise ValueError(f"attempt {event.attempt} was not given up")
     _, send = found
     given_up = tuple(number for number in send.given_up if number != event.attempt)
-    if send.status in ("released", "unavailable"):
+    if send.status in ("sending", "uncertain") and event.displaced:
+        given_up = (*given_up, event.displaced)
+    if event.displaced or send.status in ("released", "unavailable"):
         after = replace(
             _settled(send),
             attempt=event.attempt,
             status="accepted",
+            provider=event.provider or send.provider,
             provider_id=event.provider_id,
             taken_at=event.at,
             code="",
             config="",
             retry_at=None,
+            receipt="",
+            recall="",
             possible_copy=False,
             given_up=given_up,
         )
@@ -187,6 +193,7 @@ def receive(case: Case, event: ReceiptArrived) -> Case:
         receipt=event.what,
         missed=receipts.missed(event.what, send),
         retry_at=None,
+        possible_copy=False,
     )
     if event.retry_at:
         heard = replace(heard, status="unavailable", code=event.code, retry_at=event.retry_at)

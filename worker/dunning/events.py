@@ -269,11 +269,17 @@ class AttemptUnsettled(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptReappeared(Event):
-    """A try that had been given up as not sent went after all: `by` says so, a receipt mostly."""
+    """A try that had been given up as not sent went after all.
+
+    `by` says so: the provider whose receipt it is, its list, or, where it is empty, the worker that had called it.
+    `displaced`: the try in its place, which may have gone or was refused, and is the message's latest no more.
+    """
 
     attempt: int
     provider_id: str = ""
     by: str = ""
+    provider: str = ""
+    displaced: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -144,9 +144,10 @@ class Send:
     Of a call whose outcome is not known: `begun`, when it began (real time), and `sender`, from which number or
     mailbox; of an uncertain one, when the provider is asked next (`settle_at`, ladder time; None: a person is), and how
     often it was looked for in vain (`looks`). `given_up` are attempts that had been uncertain and were sent again;
-    `copies` counts those of them that went after all, and `possible_copy` says that the next one may be another.
-    `taken_at`: when the provider took it (ladder time), where that is known. `recall`: the provider was asked to cancel
-    it ("done", or "refused"). `vouched`: a person has said that it did not go in what a restored case has forgotten.
+    `copies` counts those of them that went besides the one that stands, and `possible_copy` says that the next one may
+    be another, until one is known to have gone. `taken_at`: when the provider took it (ladder time), where that is
+    known. `recall`: the provider was asked to cancel it ("done", or "refused"). `vouched`: a person has said that it
+    did not go in what a restored case has forgotten.
     """
 
     channel: str

@@ -27,6 +27,7 @@ from worker.dunning.events import (
 )
 from worker.dunning.fold import apply
 from worker.dunning.model import Case, Movement
+from worker.dunning.reappearance import reappearance
 
 NOW = at("2026-04-02")
 LADDER = strategy(step("first", "due+1d", channels=("email", "sms")))
@@ -215,3 +216,39 @@ def test_a_case_and_its_events_survive_the_store() -> None:
     snapshot: Case = decode_case(encode_case(story.case))
     assert history == story.history
     assert fold.fold(None, history) == snapshot == story.case
+
+
+def uncertain_and_given_up(attempt: int) -> list[Event]:
+    """A call whose answer was lost, and which the list did not have."""
+    lost = events.AttemptUncertain(at=NOW, attempt=attempt, code="timeout")
+    absent = events.AttemptUnavailable(at=NOW, attempt=attempt, why="down", code="absent", retry_at=NOW, by="list")
+    return [reserved(attempt), begun(attempt), lost, absent]
+
+
+def test_a_history_that_counted_a_copy_before_it_was_one_still_folds() -> None:
+    """Written when a try that reappeared beside a call under way was a copy at once: the second try is the latest."""
+    story = opened()
+    story.tell(*uncertain_and_given_up(1), reserved(2), begun(2))
+    story.tell(decode_event('{"type":"AttemptReappeared","at":"2026-04-02T08:00:00Z","attempt":1,"by":"twilio"}'))
+    story.tell(*uncertain_and_given_up(2)[2:])
+    (send,) = story.case.runs[0].sends
+    assert (send.attempt, send.status, send.copies, send.given_up) == (2, "unavailable", 1, (2,))
+
+
+def test_what_was_said_of_another_try_is_not_said_of_the_one_that_reappeared() -> None:
+    """The second was taken and bounced softly; then the first turns up, at the provider that was called for it."""
+    story = opened()
+    story.tell(*uncertain_and_given_up(1), reserved(2), begun(2), AttemptAccepted(at=NOW, attempt=2))
+    story.tell(events.ReceiptArrived(at=NOW, attempt=2, what="soft", provider="x", retry_at=NOW))
+    story.tell(*reappearance(story.case, 1, story.history, at=NOW, provider_id="P-1", by="x"))
+    (send,) = story.case.runs[0].sends
+    assert (send.attempt, send.status, send.receipt, send.provider, send.copies) == (1, "accepted", "", "outbox", 0)
+
+
+def test_a_try_that_was_found_in_place_of_another_is_no_copy_of_itself() -> None:
+    """The store had lost it, and the second try found it in the list; its receipt names it by its own number."""
+    story = opened()
+    story.tell(*uncertain_and_given_up(1), reserved(2))
+    story.tell(events.AttemptFound(at=NOW, attempt=2, provider="outbox", provider_id="P-1"))
+    assert reappearance(story.case, 1, story.history, at=NOW, provider_id="P-1", by="x") == []
+    assert reappearance(story.case, 1, story.history, at=NOW, provider_id="P-2", by="x") != []
