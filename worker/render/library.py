@@ -48,7 +48,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 class _Compiled(BytecodeCache):
-    """What each file was compiled to: each notice and language has an environment, and most files are shared by many."""
+    """What each file was compiled to: each notice and language has an environment, and most files are shared."""
 
     def __init__(self) -> None:
         self._codes: dict[tuple[str, str], CodeType] = {}
