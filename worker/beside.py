@@ -94,12 +94,12 @@ def _rejected(commit: Commit, case: Case, event: AttemptRejected, now: datetime)
         _suppress(commit, case, _channel_of(case, event.attempt), "opted_out", "provider", now)
 
 
-def _log_contact(commit: Commit, case: Case, attempt: int, now: datetime) -> None:
+def _log_contact(commit: Commit, case: Case, attempt: int, now: datetime, *when: str) -> None:
     found = case.find_attempt(attempt)
     if found is None or found[1].channel == "task" or found[0].errand:
         return
     key = commit.keys.contacts(case.id)
-    commit.op("ZADD", key, "NX", millis(now), _member(case, *found))
+    commit.op("ZADD", key, *(when or ("NX",)), millis(now), _member(case, *found))
     commit.op("ZREMRANGEBYSCORE", key, "-inf", millis(now - CONTACTS_KEPT))
 
 
@@ -125,7 +125,9 @@ def _channel_of(case: Case, attempt: int) -> tuple[str, ...]:
 # ---- what is in doubt
 
 
-def _begun(commit: Commit, _: Case, event: AttemptBegun, __: datetime) -> None:
+def _begun(commit: Commit, case: Case, event: AttemptBegun, now: datetime) -> None:
+    """One that waited for its worker, for days maybe, is a contact of the day on which it left."""
+    _log_contact(commit, case, event.attempt, now, "XX", "GT")
     if event.possible_copy:
         commit.count("possible_copies")
 
