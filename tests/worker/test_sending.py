@@ -40,6 +40,19 @@ def test_a_due_reminder_leaves_once(rig: Rig, tmp_path: Path) -> None:
     assert rig.next_look(case) is not None
 
 
+def test_a_message_that_waited_for_its_worker_keeps_the_next_one_away(rig: Rig, tmp_path: Path) -> None:
+    """Nobody worked for six days; the reminder leaves then, and the step whose day has come meanwhile waits its gap."""
+    case = rig.open(debtor__phone="+33639980001")
+    rig.reserve(case)
+    rig.wait(timedelta(days=6))
+    rig.deliver(case)
+    rig.settle(case)
+    assert len(outbox(tmp_path)) == 1
+    rig.wait(timedelta(days=3))
+    rig.settle(case)
+    assert [entry["channel"] for entry in outbox(tmp_path)] == ["email", "sms"]
+
+
 def test_an_email_carries_the_code_that_pays_it(rig: Rig, tmp_path: Path) -> None:
     """The picture that the HTML asks for travels inside the message, and nothing else does."""
     rig.settle(rig.open())
