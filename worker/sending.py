@@ -7,6 +7,7 @@ never the call.
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -36,6 +37,17 @@ START_WITHIN = 2.0
 #: How often it starts over when the facts move under it.
 TRIES = 8
 _log = structlog.get_logger("relance.sending")
+
+
+class Replaced(Exception):
+    """The message's beginning is on another server, which sends nothing yet."""
+
+
+#: Why nobody was called though the message had begun.
+_NOT_CALLED: Mapping[type[Exception], tuple[str, str]] = {
+    NotDurable: ("not_durable", "a disk of the store's is slow"),
+    Replaced: ("replaced", "another server has taken the store over"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +98,8 @@ def deliver(app: App, attempt: str, at: datetime | None) -> None:
             continue  # that, or somebody pressed the stop button: look again with fresh eyes
         except Conflict:
             continue  # the facts moved
-        except NotDurable:
-            record(app, attempt, Unavailable("down", "not_durable", "a disk of the store's is slow"), trying.now)
+        except (NotDurable, Replaced) as reason:
+            record(app, attempt, Unavailable("down", *_NOT_CALLED[type(reason)]), trying.now)
             return
         outcome = call(channel, prepared, trying, begun.at)
         record(app, attempt, outcome, trying.now, seen=begun.seen, server=begun.server)
@@ -127,6 +139,25 @@ def render(app: App, trying: Try) -> Prepared:
         raise NotNow("nothing left to claim") from None
 
 
+def _write(app: App, commit: Commit) -> None:
+    """Once, however often its answer is lost: the same commit again is the same commit, which no guard is asked about.
+
+    Raises as `begin`.
+    """
+    asked = 0
+
+    def write() -> None:
+        nonlocal asked
+        asked += 1
+        app.cases.commit(commit, durable=True)
+
+    until_it_answers(write)
+    if asked > 1:
+        until_it_answers(app.continuity.renew)
+        if app.continuity.pause_left():
+            raise Replaced
+
+
 def _provider(app: App, trying: Try) -> str:
     """Who carries it: asked only once the configuration is known to be the one it was decided under."""
     return app.providers.pick(trying.seen.case.creditor, trying.send.channel, trying.send.tries)
@@ -136,7 +167,7 @@ def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> Begun:
     """The last look and `sending`, in one script, on disk.
 
     Raises Conflict when the facts moved since the message was rendered, Refused when something is paused or the store's
-    server is not the one we knew, NotDurable when it may not be on disk.
+    server is not the one we knew, NotDurable when it may not be on disk, Replaced when it is, on another server.
     """
     case, real, server = trying.seen.case, app.clock.real(), app.continuity.server()
     event = AttemptBegun(
@@ -168,7 +199,7 @@ def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> Begun:
         commit.op("HSET", commit.keys.phones, prepared.message.to, f"{millis(trying.now)}|{case.id}")
     commit.lease(case.id, event.lease)
     begun = time.monotonic()
-    until_it_answers(lambda: app.cases.commit(commit, durable=True))  # the same commit again is the same commit
+    _write(app, commit)
     stored = Stored(after, trying.seen.stored.version + 1)
     return Begun(begun, replace(trying.seen, stored=stored), server)
 

@@ -6,10 +6,11 @@ from pathlib import Path
 from shutil import rmtree
 
 import pytest
+import redis
 
 from channels.base import ConfigurationError, Unavailable, Uncertain
 from tests.conftest import MakeApp
-from worker.cases import Refused
+from worker.cases import Cases, Refused
 from worker.commit import Commit
 from worker.config import environment
 from worker.continuity import REACHES_BACK
@@ -259,6 +260,46 @@ def test_a_call_that_outlasts_a_failover_is_believed(
     assert stored == fold(None, rig.history(case))
     assert bool(stored.invoices[0].movements) == paid
     rig.lose_leases()
+    rig.settle(case)
+    assert len(rig.tap.messages) == 1
+
+
+class Losing(Cases):
+    """The store; the answer of the next commit is lost, and meanwhile something happens."""
+
+    def __init__(self, client: redis.Redis, meanwhile: Callable[[], None]) -> None:
+        super().__init__(client)
+        self._meanwhile: list[Callable[[], None]] = [meanwhile]
+
+    def commit(self, commit: Commit, *, durable: bool = False) -> None:
+        """As the store does."""
+        super().commit(commit, durable=durable)
+        for happen in self._meanwhile[:]:
+            self._meanwhile.clear()
+            happen()
+            raise redis.ConnectionError
+
+
+def test_a_beginning_whose_answer_is_lost_with_the_primary_waits_too(
+    make_app: MakeApp, make_server: MakeServer
+) -> None:
+    """The replica has it, and says so when it is told again. No call is made before the pause is over, and then one."""
+    primary = make_server(*ALWAYS)
+    rig = rig_on(make_app, primary)
+    replica = replica_of(make_server, primary)
+    case = rig.open()
+    rig.reserve(case)
+    heir = Rig(make_app(REDIS_URL=replica.url, BROKER_URL=""))
+
+    def fail_over() -> None:
+        until(lambda: heir.kinds(case)[-1:] == ["AttemptBegun"])
+        take_over(primary, replica)
+
+    rig.app.cases = Losing(rig.app.client, fail_over)
+    rig.deliver(case)
+    assert rig.kinds(case)[-2:] == ["AttemptBegun", "AttemptUnavailable"]
+    assert rig.tap.messages == []
+    rig.wait(timedelta(minutes=10))
     rig.settle(case)
     assert len(rig.tap.messages) == 1
 

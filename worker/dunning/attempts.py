@@ -89,6 +89,7 @@ def _begin(case: Case, event: AttemptBegun) -> Case:
         to=address_digest(case.debtor, before.channel),
         begun=event.real_at or event.at,
         sender=event.sender,
+        possible_copy=before.possible_copy or event.possible_copy,
     )
     return _set_send(replace(case, failures=0), event.attempt, send)
 

@@ -1,5 +1,6 @@
 """What each event does to a case, where a story does not show it."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -252,3 +253,16 @@ def test_a_try_that_was_found_in_place_of_another_is_no_copy_of_itself() -> None
     story.tell(events.AttemptFound(at=NOW, attempt=2, provider="outbox", provider_id="P-1"))
     assert reappearance(story.case, 1, story.history, at=NOW, provider_id="P-1", by="x") == []
     assert reappearance(story.case, 1, story.history, at=NOW, provider_id="P-2", by="x") != []
+
+
+def test_a_mark_that_came_with_the_beginning_lasts_until_one_is_taken() -> None:
+    """What left unasked after a failover may be a copy, and so may the try after it made in its place."""
+    story = opened()
+    first = replace(begun(1), possible_copy=True)
+    down = events.AttemptUnavailable(at=NOW, attempt=1, why="down", code="429", retry_at=NOW)
+    story.tell(reserved(1), first, down, reserved(2))
+    (send,) = story.case.runs[0].sends
+    assert send.possible_copy
+    story.tell(begun(2), AttemptAccepted(at=NOW, attempt=2))
+    (send,) = story.case.runs[0].sends
+    assert not send.possible_copy
