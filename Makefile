@@ -2,8 +2,6 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# One more than there are processors: tests of real processes wait more than they work.
-TESTERS := $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup install demo test image bench chaos check format lock clean
@@ -31,7 +29,7 @@ demo: setup  ## Watch unpaid invoices being chased, on throw-away servers and sa
 	@$(BIN)/relance demo
 
 test: setup  ## Run the whole suite on the embedded server, and the small chaos run after it
-	$(BIN)/python -m pytest -n $(TESTERS) --ignore tests/chaos/test_bounded.py
+	$(BIN)/python -m pytest --ignore tests/chaos/test_bounded.py
 	$(BIN)/python -m pytest -n0 tests/chaos/test_bounded.py
 
 image: setup  ## Run the Dockerfile's own steps in a folder, and send a job with what comes of them
