@@ -16,6 +16,7 @@ import dramatiq
 from channels.base import Receipt, Reply
 from worker.app import App, Rehearsal
 from worker.dunning.answers import Answer
+from worker.dunning.model import Case
 from worker.inbound import answer
 from worker.inbox import hand_in_receipt, hand_in_reply
 from worker.logs import configure
@@ -66,6 +67,7 @@ def jobs() -> list[dict[str, object]]:
         *good,
         good[0],
         good[0] | {"job_id": "old", "as_of": "2026-03-01T00:00:00+00:00"},
+        reminder(job_id="paid", debtor=debtor(6, mailboxes[0]), invoices__0__number="F-6"),
         reminder(job_id="sms", debtor=debtor(7, mailboxes[0], email=None), invoices__0__number="F-7"),
         reminder(job_id="broken", strategy="broken", debtor=debtor(9, mailboxes[0]), invoices__0__number="F-9"),
         reminder(job_id="mute", strategy="mute", debtor=debtor(8, mailboxes[0]), invoices__0__number="F-8"),
@@ -76,9 +78,9 @@ def jobs() -> list[dict[str, object]]:
         reminder(job_id="bad-5") | {mailboxes[0]: 1},
         reminder(job_id="bad-6", creditor=NAME),
         reminder(job_id="bad-7", strategy=LOCAL),
-        fact("payment_received", job_id="p-1", invoice="F-0", **money),
-        fact("payment_failed", job_id="p-2", invoice="F-0", reason=f"refused by {NAME}", **money),
-        fact("payment_received", job_id="p-3", invoice="F-0", means=NAME, **(money | {"currency": "USD"})),
+        fact("payment_received", job_id="p-1", invoice="F-6", **money),
+        fact("payment_failed", job_id="p-2", invoice="F-6", reason=f"refused by {NAME}", **money),
+        fact("payment_received", job_id="p-3", invoice="F-6", means=NAME, **(money | {"currency": "USD"})),
     ]
 
 
@@ -96,10 +98,18 @@ def poison(app: App) -> None:
         broker.client.rpush(f"dramatiq:{FACTS}", f"x-{number}")
 
 
+def reminded(app: App) -> Case | None:
+    """The case of the debtor who answers, once its message has left."""
+    cases = [stored.case for stored in map(app.cases.load, app.cases.case_ids("demo")) if stored]
+    case = next((case for case in cases if case.debtor.id == "D-0"), None)
+    sends = [send for run in case.runs for send in run.sends] if case else []
+    return case if any(send.status == "accepted" for send in sends) else None
+
+
 def answers(app: App) -> None:
     """What providers report and the same person writes, by every way in."""
-    cases = [app.cases.load(case_id) for case_id in app.cases.case_ids("demo")]
-    case = next(stored.case for stored in cases if stored and stored.case.debtor.id == "D-0")
+    case = reminded(app)
+    assert case
     assert app.links
     mailbox, number = app.links.mailbox(case.id, "answers.example.com"), f"+33{NATIONAL}"
     text = f"Je conteste, {NAME}, {SUBJECT}. Rappelez le {number} ou {LOCAL}@example.com"
@@ -139,7 +149,7 @@ def run(app: App, done: Callable[[], bool]) -> None:
     threads = [Thread(target=run_worker, args=(app, app.broker, queues, 4, stop)), Thread(target=scheduler.run)]
     for thread in threads:
         thread.start()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 40
     while not done() and time.monotonic() < deadline:
         time.sleep(0.1)
     stop.set()
@@ -168,9 +178,9 @@ class Quiet:
     def __call__(self) -> bool:
         app = self._app
         busy = any(app.broker.waiting(REMINDERS, FACTS, INBOUND, *app.config.channels).values())
-        if busy or app.cases.in_flight(app.config.creditors):
+        if busy or app.cases.in_flight(app.config.creditors) or not (self._answered or reminded(app)):
             self._since = time.monotonic()
-        if timedelta(seconds=time.monotonic() - self._since) <= timedelta(seconds=0.6):
+        if timedelta(seconds=time.monotonic() - self._since) <= timedelta(seconds=1):
             return False
         if self._answered:
             return True

@@ -48,7 +48,7 @@ def log(tmp_path_factory: pytest.TempPathFactory) -> str:
             cwd=folder,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=90,
             check=False,
         )
     assert done.returncode == 0, done.stderr[-2000:]
