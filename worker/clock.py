@@ -5,14 +5,17 @@ but for a rehearsal, whose origin and speed live in the store so that all proces
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 import redis
 
 CLOCK_KEY = "relance:clock"
-_HOLD_KEY, _MEETINGS_KEY = "relance:clock:hold", "relance:clock:meetings"
+_HOLDS_KEY, _MEETINGS_KEY, _AUDIENCE_KEY = (f"relance:clock:{name}" for name in ("holds", "meetings", "audience"))
+#: The place in an event stream before its first entry.
+UNREAD = "0-0"
 
 #: How long a process may trust what it read of the rehearsal's clock, in seconds of real time.
 _TRUST = 0.05
@@ -109,16 +112,34 @@ class RehearsalClock:
         return self.now() + wait * self._origin.speed
 
     def held(self) -> bool:
-        """Has somebody who is about to act asked for no skipping (`hold`)?"""
-        return bool(self._client.exists(_HOLD_KEY))
+        """Does somebody ask for no skipping (`hold`), or is there something the audience has not seen (`attend`)?"""
+        with self._client.pipeline(transaction=False) as pipe:
+            pipe.zcount(_HOLDS_KEY, self.real().timestamp(), "+inf")
+            pipe.hgetall(_AUDIENCE_KEY)
+            holds, seen = pipe.execute()
+        return bool(holds) or any(self._last(stream) != entry for stream, entry in seen.items())
 
-    def hold(self, seconds: float) -> None:
-        """Do not skip for so long, unless `unhold` comes first."""
-        self._client.set(_HOLD_KEY, 1, px=int(seconds * 1000))
+    def _last(self, stream: str) -> str:
+        found = cast("list[tuple[str, dict[str, str]]]", self._client.xrevrange(stream, count=1))
+        return found[0][0] if found else UNREAD
 
-    def unhold(self) -> None:
-        """Skipping may go on."""
-        self._client.delete(_HOLD_KEY)
+    def hold(self, who: str, seconds: float) -> None:
+        """Do not skip for so long, unless the same one's `unhold` comes first."""
+        self._client.zadd(_HOLDS_KEY, {who: self.real().timestamp() + seconds})
+
+    def unhold(self, who: str) -> None:
+        """As far as they are concerned, skipping may go on."""
+        self._client.zrem(_HOLDS_KEY, who)
+
+    def attend(self, seen: Mapping[str, str], seconds: float) -> None:
+        """Somebody acts on what those event streams tell, and has done so up to these entries (`UNREAD`: nothing yet).
+
+        Do not skip before they have seen the last entry, or have not been heard of for so long.
+        """
+        with self._client.pipeline() as pipe:
+            pipe.hset(_AUDIENCE_KEY, mapping=cast(Any, seen))
+            pipe.pexpire(_AUDIENCE_KEY, int(seconds * 1000))
+            pipe.execute()
 
     def meet(self, moment: datetime) -> None:
         """Somebody will act at that moment: skipping ends there, until they have (`met`)."""

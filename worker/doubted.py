@@ -82,8 +82,8 @@ def _too_early(app: App, trying: Try) -> bool:
     """A list may lag behind: what is not in it proves nothing until long after the last call that was forgotten."""
     restored, clock = trying.seen.case.restored_at or trying.now, app.clock
     lag = clock.ladder_after(app.config.channels[trying.send.channel].look_again) - clock.ladder_after(timedelta())
-    wait = restored + lag - trying.now
-    if wait <= timedelta():
+    if trying.now >= restored + lag:
         return False
-    store(app, trying, AttemptReleased(at=trying.now, attempt=trying.send.attempt, why=UNREAD), pause=wait)
+    released = AttemptReleased(at=trying.now, attempt=trying.send.attempt, why=UNREAD)
+    store(app, trying, released, again=restored + lag)
     return True

@@ -7,7 +7,7 @@ nothing.
 import json
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -47,11 +47,11 @@ from worker.dunning.model import (
     parse_attempt_id,
     why_unusable,
 )
-from worker.dunning.reappearance import reappearance
 from worker.dunning.strategy import Strategy
 from worker.dunning.view import local_today
 from worker.intake import REMEMBERED
-from worker.look import settle_agenda
+from worker.look import commit_of
+from worker.reappearing import reappear
 from worker.taking import calendar_of
 
 __all__ = ["Heard", "NoSuchCase", "NotAcceptable", "answer", "receive"]
@@ -110,12 +110,7 @@ def _receive_once(app: App, receipt: Receipt, case_id: str, number: int) -> bool
     if receipt.what == "account":
         _log.error("receipt.account", attempt=receipt.attempt, provider=receipt.provider, code=receipt.code)
     now = app.clock.now()
-    events = _received(app, seen, run, send, receipt, now)
-    commit = Commit(seen.case.creditor)
-    case = commit.change(seen.stored, events)
-    keep_in_step(commit, case, events, now)
-    settle_agenda(commit, case, None, now)
-    app.cases.commit(commit)
+    app.cases.commit(commit_of(seen, _received(app, seen, run, send, receipt, now), now))
     return True
 
 
@@ -137,25 +132,15 @@ def _forgotten_try(app: App, case: Case, number: int) -> int | None:
 
 def _reappeared(app: App, seen: Seen, receipt: Receipt, number: int) -> bool:
     """A try that was given up as not sent had gone. False: it was not given up, or it was known."""
-    case, now, found = seen.case, app.clock.now(), seen.case.find_given_up(number)
-    if found is None:
-        return False
-    history = app.cases.history(case.id)
-    events = reappearance(case, number, history, at=now, provider_id=receipt.provider_id, by=receipt.provider)
-    if not events:
-        return False
-    after = fold(case, events)
-    said = after.find_attempt(number)
-    if said and receipts.is_news(receipt.what, said[1]):
-        events += _received(app, replace(seen, stored=replace(seen.stored, case=after)), *said, receipt, now)
-    commit = Commit(case.creditor)
-    case = commit.change(seen.stored, events)
-    keep_in_step(commit, case, events, now)
-    settle_agenda(commit, case, None, now)
-    app.cases.commit(commit)
-    if said is None:
-        _log.error("message.repeated", attempt=receipt.attempt, step=found[0].step, channel=found[1].channel)
-    return True
+    now = app.clock.now()
+
+    def then(after: Case) -> Sequence[Event]:
+        said = after.find_attempt(number)
+        if said is None or not receipts.is_news(receipt.what, said[1]):
+            return ()
+        return _received(app, replace(seen, stored=replace(seen.stored, case=after)), *said, receipt, now)
+
+    return reappear(app, seen, number, now, provider_id=receipt.provider_id, by=receipt.provider, then=then)
 
 
 def _heed_late(app: App, seen: Seen, receipt: Receipt, number: int) -> bool:

@@ -3,7 +3,7 @@
 `follow` is pure; the scheduler commits what it returns.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -180,6 +180,15 @@ def failure(seen: Seen, at: datetime, place: str, *first: Event) -> Commit:
         expect_nothing(commit, case)
     else:
         commit.look_at(case.id, at + FAILURE_PAUSE)
+    return commit
+
+
+def commit_of(seen: Seen, events: Sequence[Event], now: datetime, again: datetime | None = None) -> Commit:
+    """The commit of what happened to a case: it is looked at at once, or `again` then, unless a worker is on it."""
+    commit = Commit(seen.case.creditor)
+    case = commit.change(seen.stored, events)
+    keep_in_step(commit, case, events, now)
+    settle_agenda(commit, case, None, again or now)
     return commit
 
 

@@ -29,11 +29,11 @@ from worker.dunning.events import (
 )
 from worker.dunning.ladder import decide
 from worker.dunning.model import Case, Hold, Send, StepRun, attempt_id, parse_attempt_id
-from worker.dunning.reappearance import reappearance
 from worker.dunning.receipts import is_forgotten
 from worker.logs import place_of
 from worker.look import announce, settle_agenda
 from worker.messages import NothingToSay, prepare
+from worker.reappearing import reappear
 from worker.store import until_it_answers
 
 Outcome = Accepted | ChannelError
@@ -116,22 +116,10 @@ def _went_all_the_same(app: App, seen: Seen, number: int, outcome: Accepted, now
 
     A task is done nowhere but here: one that was given up was not opened.
     """
-    case, found = seen.case, seen.case.find_given_up(number)
+    found = seen.case.find_given_up(number)
     if found is None or found[1].channel == "task":
         return False
-    history = app.cases.history(case.id)
-    events = reappearance(case, number, history, at=now, provider_id=outcome.provider_id, by=by)
-    if not events:
-        return False
-    commit = Commit(case.creditor)
-    after = commit.change(seen.stored, events)
-    keep_in_step(commit, after, events, now)
-    settle_agenda(commit, after, None, now)
-    app.cases.commit(commit)
-    if after.find_attempt(number) is None:
-        run, send = found
-        _log.error("message.repeated", attempt=attempt_id(case, number), step=run.step, channel=send.channel)
-    return True
+    return reappear(app, seen, number, now, provider_id=outcome.provider_id, by=by)
 
 
 def _commit(app: App, known: _Known, outcome: Outcome) -> Commit:

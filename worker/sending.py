@@ -113,13 +113,14 @@ def _read(app: App, attempt: str, now: datetime) -> Try | None:
     Raises LookupError for a case there is not: the message is not one of ours, and is set aside unread.
     """
     case_id, number = parse_attempt_id(attempt)
+    server = app.continuity.server()
     seen = app.cases.see(case_id)
     if seen is None:
         raise LookupError("no such case")
     found = seen.case.find_attempt(number)
     if found is None or found[1].status != "reserved":
         return None
-    return Try(seen, *found, now)
+    return Try(seen, *found, now, server)
 
 
 def render(app: App, trying: Try) -> Prepared:
@@ -167,9 +168,10 @@ def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> Begun:
     """The last look and `sending`, in one script, on disk.
 
     Raises Conflict when the facts moved since the message was rendered, Refused when something is paused or the store's
-    server is not the one we knew, NotDurable when it may not be on disk, Replaced when it is, on another server.
+    server is not the one that was known as the try began, NotDurable when it may not be on disk, Replaced when it is,
+    on another server.
     """
-    case, real, server = trying.seen.case, app.clock.real(), app.continuity.server()
+    case, real = trying.seen.case, app.clock.real()
     event = AttemptBegun(
         at=trying.now,
         attempt=trying.send.attempt,
@@ -188,7 +190,7 @@ def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> Begun:
     keep_in_step(commit, after, [event], trying.now)
     strategy = app.config.strategies[case.strategy]
     step = None if trying.run.errand else strategy.step(trying.run.step)
-    commit.guard_server(server)
+    commit.guard_server(trying.server)
     commit.guard("free", commit.keys.paused, *sorted(pauses(strategy, step, trying.send.channel)))
     address = address_of(case.debtor, trying.send.channel)
     if address:
@@ -201,7 +203,7 @@ def begin(app: App, trying: Try, prepared: Prepared, channel: Channel) -> Begun:
     begun = time.monotonic()
     _write(app, commit)
     stored = Stored(after, trying.seen.stored.version + 1)
-    return Begun(begun, replace(trying.seen, stored=stored), server)
+    return Begun(begun, replace(trying.seen, stored=stored), trying.server)
 
 
 def call(channel: Channel, prepared: Prepared, trying: Try, begun: float) -> Outcome:

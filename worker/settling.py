@@ -16,7 +16,6 @@ import structlog
 
 from channels.base import Accepted, ChannelError, ConfigurationError, Found, Recaller, Unavailable
 from worker.app import App
-from worker.beside import keep_in_step
 from worker.cases import Conflict, Seen
 from worker.commit import Commit
 from worker.config import ChannelRules
@@ -24,7 +23,7 @@ from worker.dunning.events import AttemptRecalled, AttemptSought, AttemptUnsettl
 from worker.dunning.model import Send, StepRun, attempt_id, parse_attempt_id
 from worker.dunning.questions import is_unwanted
 from worker.inbound import receive
-from worker.look import settle_agenda
+from worker.look import commit_of
 from worker.outcomes import record
 from worker.seeking import CannotTell, Look, look_for
 
@@ -174,11 +173,7 @@ def _look_later(app: App, asked: _Asked, wait: timedelta) -> None:
 
 
 def _store(app: App, asked: _Asked, events: Sequence[Event]) -> None:
-    commit, now = Commit(asked.seen.case.creditor), _at(events)
-    case = commit.change(asked.seen.stored, events)
-    keep_in_step(commit, case, events, now)
-    settle_agenda(commit, case, None, now)
-    _commit(app, commit)
+    _commit(app, commit_of(asked.seen, events, _at(events)))
 
 
 def _at(events: Sequence[Event]) -> datetime:

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 import typer
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from worker.app import App
+from worker.clock import UNREAD
 from worker.commit import Keys
 from worker.dunning.model import ERRAND
 from worker.explain import ANSWER_WORDS, REASONS, answer_words, hold_words
@@ -222,9 +223,18 @@ def _local(moment: str, zone: str) -> str:
     return datetime.fromisoformat(moment).astimezone(ZoneInfo(zone)).strftime("%Y-%m-%d %H:%M")
 
 
-def entries(app: App, start: str = "0") -> Iterator[tuple[str, dict[str, Any]] | None]:
-    """(case, event) of all creditors' streams, from `start` on, for ever; None when nothing came for a moment."""
-    at = {Keys(creditor).events: start for creditor in app.config.creditors}
+class Entry(NamedTuple):
+    """One event of a case, and where it stands: in which creditor's stream, under which id."""
+
+    stream: str
+    id: str
+    case_id: str
+    event: dict[str, Any]
+
+
+def entries(app: App) -> Iterator[Entry | None]:
+    """What all creditors' streams tell, from their beginning on, for ever; None when nothing came for a moment."""
+    at = {Keys(creditor).events: UNREAD for creditor in app.config.creditors}
     while True:
         answer = cast(Any, app.client.xread(cast(Any, at), count=100, block=_BLOCK_MS))
         streams = answer.items() if isinstance(answer, dict) else answer or []
@@ -233,7 +243,7 @@ def entries(app: App, start: str = "0") -> Iterator[tuple[str, dict[str, Any]] |
         for stream, found in streams:
             for entry_id, fields in found[0] if isinstance(answer, dict) else found:
                 at[stream] = entry_id
-                yield fields["case"], json.loads(fields["event"])
+                yield Entry(stream, entry_id, fields["case"], json.loads(fields["event"]))
 
 
 def follow_events(app: App, *, until_ended: bool) -> None:
@@ -242,7 +252,7 @@ def follow_events(app: App, *, until_ended: bool) -> None:
     for entry in entries(app):
         if entry is not None:
             calm = 0
-            if line := board.tell(*entry):
+            if line := board.tell(entry.case_id, entry.event):
                 typer.echo(line)
         elif board.all_ended:
             calm += 1

@@ -7,7 +7,7 @@ from threading import Barrier, Thread
 import pytest
 import redis
 
-from worker.clock import RehearsalClock, SystemClock, open_clock, read_origin
+from worker.clock import UNREAD, RehearsalClock, SystemClock, open_clock, read_origin
 from worker.embedded import Urls
 from worker.store import connect
 
@@ -97,13 +97,35 @@ def test_two_who_skip_to_the_same_moment_arrive_there(client: redis.Redis) -> No
 
 
 def test_nothing_is_skipped_while_somebody_holds_the_clock(client: redis.Redis) -> None:
-    """A hold ends by itself, or is given up."""
+    """A hold ends by itself, or is given up by who asked for it; another's is not."""
     clock = rehearsal(client)
     assert not clock.held()
-    clock.hold(30)
+    clock.hold("the caller", 30)
+    clock.hold("the called", 30)
+    clock.hold("who was quick", 0)
     assert rehearsal(client).held()
-    clock.unhold()
+    clock.unhold("the caller")
+    assert clock.held()
+    clock.unhold("the called")
     assert not clock.held()
+
+
+def test_nothing_is_skipped_before_the_audience_has_seen_it(client: redis.Redis) -> None:
+    """However slow they are to read the event streams; one that is heard of no more is not waited for."""
+    clock = rehearsal(client)
+    clock.attend({"events": UNREAD, "others": UNREAD}, 30)
+    assert not clock.held()
+    first, last = (str(client.xadd("events", {"event": name})) for name in ("one", "two"))
+    clock.attend({"events": first, "others": UNREAD}, 30)
+    assert rehearsal(client).held()
+    clock.attend({"events": last, "others": UNREAD}, 30)
+    assert not clock.held()
+    client.xadd("others", {"event": "three"})
+    assert clock.held()
+    clock.attend({"others": UNREAD}, 0.001)
+    eventually = datetime.now(UTC) + timedelta(seconds=2)
+    while clock.held():
+        assert datetime.now(UTC) < eventually
 
 
 def together(works: list[tuple[object, int]]) -> None:

@@ -1,24 +1,29 @@
 """A store that another server took over may have forgotten what was sent: nothing goes out before that is known."""
 
+import socket
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from shutil import rmtree
+from typing import Any
 
 import pytest
 import redis
 
 from channels.base import ConfigurationError, Unavailable, Uncertain
+from tests.channels.peers import peer
 from tests.conftest import MakeApp
 from worker.cases import Cases, Refused
 from worker.commit import Commit
 from worker.config import environment
 from worker.continuity import REACHES_BACK
-from worker.dunning.events import AttemptBegun
+from worker.dunning.events import AttemptBegun, AttemptReleased
 from worker.dunning.fold import fold
 from worker.opening import prove
 from worker.sending import deliver
+from worker.store import until_it_answers
 
+from .config_copy import DEMO, Copy
 from .payloads import reminder
 from .programs import until
 from .rig import MORNING, Later, Rig
@@ -49,9 +54,9 @@ def take_over(primary: Server, replica: Server) -> None:
     replica.move(primary.port)
 
 
-def rig_on(make_app: MakeApp, server: Server, replicas: str = "0") -> Rig:
+def rig_on(make_app: MakeApp, server: Server, replicas: str = "0", **more: Any) -> Rig:
     """Scheduler and worker on it, on a morning on which first reminders are due; its start is behind it."""
-    rig = Rig(make_app(at=MORNING, speed=1, REDIS_URL=server.url, BROKER_URL="", STORE_REPLICAS=replicas))
+    rig = Rig(make_app(at=MORNING, speed=1, REDIS_URL=server.url, BROKER_URL="", STORE_REPLICAS=replicas, **more))
     prove(rig.app)
     return rig
 
@@ -96,6 +101,49 @@ def test_a_failover_pauses_what_is_sent_and_nothing_else(
     rig.app.clock = Later(rig.app.clock, timedelta(seconds=61))
     rig.settle(case)
     assert [message.attempt.rpartition(".")[0] for message in rig.tap.messages] == [case.id]
+
+
+def test_a_pause_ends_by_the_clock_whenever_the_message_was_due(make_app: MakeApp, make_server: MakeServer) -> None:
+    """A rehearsal sends as of when a step was due, which may be long past: it is not reserved again and again."""
+    primary = make_server(*ALWAYS)
+    rig = rig_on(make_app, primary)
+    replica = replica_of(make_server, primary)
+    case = rig.open()
+    attempt = rig.reserve(case)
+    take_over(primary, replica)
+    deliver(rig.app, attempt, rig.app.clock.now() - timedelta(hours=1))
+    look = rig.next_look(case)
+    assert look is not None
+    assert look - rig.app.clock.now() > timedelta(seconds=50)
+
+
+def test_a_message_does_not_leave_in_a_pause_that_another_thread_heard_of(
+    make_app: MakeApp, make_server: MakeServer, tmp_path: Path
+) -> None:
+    """While billing is asked about one message, the server fails over and a colleague of the same process looks at it:
+    the message had been let pass under the old one.
+    """
+    primary = make_server(*ALWAYS)
+
+    def answer(connection: socket.socket) -> None:
+        connection.recv(65536)
+        take_over(primary, replica)
+        until_it_answers(rig.app.continuity.renew)
+        connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"due": true}')
+
+    with peer(answer) as port:
+        copy = Copy(tmp_path / "config")
+        asks = f"still_due: {{url: 'http://127.0.0.1:{port}', timeout: 10s, on_error: hold, secret_env: SECRET}}"
+        copy.edit(DEMO, "mode: live", asks)
+        rig = rig_on(make_app, primary, config=copy.folder, SECRET="between us")
+        replica = replica_of(make_server, primary)
+        case = rig.open()
+        rig.reserve(case)
+        rig.deliver(case)
+    assert rig.tap.messages == []
+    released = rig.history(case)[-1]
+    assert isinstance(released, AttemptReleased)
+    assert released.why == "the store was replaced"
 
 
 def test_what_the_new_server_forgot_does_not_go_again_at_once(make_app: MakeApp, make_server: MakeServer) -> None:

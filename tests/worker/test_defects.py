@@ -65,7 +65,7 @@ def test_explain_and_watch_say_it_in_words(rig: Rig) -> None:
     for entry in entries(rig.app):
         if entry is None:
             break
-        told.append(board.tell(*entry) or "")
+        told.append(board.tell(entry.case_id, entry.event) or "")
     assert any(line.endswith(f"{NUMBER} held: {words}") for line in told)
 
 

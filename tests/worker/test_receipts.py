@@ -140,7 +140,7 @@ def test_what_was_forgotten_went_if_a_receipt_says_so(make_rig: Any, then: str) 
         seen = rig.app.cases.see(case.id)
         assert seen is not None
         ((run, send),) = seen.case.open_sends()
-        release(rig.app, Try(seen, run, send, rig.app.clock.now()), "the store was replaced")
+        release(rig.app, Try(seen, run, send, rig.app.clock.now(), ""), "the store was replaced")
     if then == "reserved anew":
         rig.lose_leases()
         rig.tick()

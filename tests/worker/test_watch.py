@@ -33,7 +33,7 @@ def told(app: App) -> Board:
     for entry in entries(app):
         if entry is None:
             return board
-        board.tell(*entry)
+        board.tell(entry.case_id, entry.event)
     raise AssertionError
 
 
@@ -43,7 +43,7 @@ def lines(app: App) -> list[str]:
     for entry in entries(app):
         if entry is None:
             return found
-        if line := board.tell(*entry):
+        if line := board.tell(entry.case_id, entry.event):
             found.append(line)
     raise AssertionError
 

@@ -85,7 +85,7 @@ class Server:
 
 
 class Watcher(Server):
-    """A sentinel that alone decides, about servers that have been silent for a second."""
+    """A sentinel that alone decides, about servers that have been silent for longer than a busy machine makes them."""
 
     def __init__(self, folder: Path, primary: Server) -> None:
         super().__init__(folder)
@@ -95,8 +95,8 @@ class Watcher(Server):
             "port": self.port,
             "bind": "127.0.0.1",
             "sentinel monitor": f"cases 127.0.0.1 {primary.port} 1",
-            "sentinel down-after-milliseconds": "cases 1000",
-            "sentinel failover-timeout": "cases 5000",
+            "sentinel down-after-milliseconds": "cases 5000",
+            "sentinel failover-timeout": "cases 10000",
         }
         config = folder / "sentinel.conf"
         config.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))

@@ -13,15 +13,16 @@ import dramatiq
 import urllib3
 
 from worker.app import App
-from worker.clock import RehearsalClock
+from worker.clock import UNREAD, RehearsalClock
+from worker.commit import Keys
 from worker.demo.stage import relance
 from worker.demo.story import AFTERWARDS, KEYS, OPERATOR, PAYMENTS, REPLIES, Heard, Payment, Says
 from worker.processes import Stop
 from worker.queues import FACTS
 from worker.watch import entries
 
-#: How long, at most, the clock stands still for somebody who is about to act, in real seconds.
-ACTING = 15.0
+#: How long, at most, the clock waits for somebody who is on the telephone or about to act, in real seconds.
+ACTING = 30.0
 
 
 @contextmanager
@@ -53,12 +54,16 @@ class Players:
         """Pay, answer and approve, as the events call for it."""
         orders = [{"channel": "voice", "to": number, "keys": list(keys)} for number, keys in KEYS.items()]
         self._sandbox("twilio", "reactions", orders)
+        seen = {Keys(creditor).events: UNREAD for creditor in self.app.config.creditors}
+        self._clock.attend(seen, ACTING)
         for entry in entries(self.app):
             if stop.is_set():
                 return
             self._keep_appointments()
             if entry is not None:
-                self._see(*entry)
+                self._see(entry.case_id, entry.event)
+                seen[entry.stream] = entry.id
+            self._clock.attend(seen, ACTING)
 
     def _see(self, case_id: str, event: dict[str, Any]) -> None:
         match event["type"]:
@@ -67,14 +72,14 @@ class Players:
             case "AttemptReserved":
                 heard = Heard(self._debtors[case_id]["id"], event["step"], event["channel"])
                 self._reserved[case_id, event["attempt"]] = heard
-                if heard in REPLIES or (self._debtors[case_id].get("phone") in KEYS and heard.channel == "voice"):
-                    self._hold()
+                if heard.channel == "voice" and self._debtors[case_id].get("phone") in KEYS:
+                    self._clock.hold(case_id, ACTING)
             case "AttemptAccepted":
                 self._react(case_id, self._reserved[case_id, event["attempt"]])
             case "AnswerReceived":
                 self._follow_up(case_id, event["answer"]["kind"])
             case "ReceiptArrived" if event["what"] in ("ended", "unanswered"):
-                self._unhold()
+                self._clock.unhold(case_id)
             case "HoldPlaced" if event["hold"]["reason"] == "approval_pending":
                 self._approve(case_id, event["hold"]["note"])
 
@@ -95,7 +100,6 @@ class Players:
             self._sandbox("sendgrid", "mail", {"sender": debtor["email"], "text": says.words})
         else:
             self._dispute(debtor["email"], says.words)
-        self._unhold()
 
     def _dispute(self, mailbox: str, words: str) -> None:
         """Follow the link of the last email, choose the form, send it."""
@@ -146,10 +150,8 @@ class Players:
     # ---- the operator
 
     def _approve(self, case_id: str, step: str) -> None:
-        """`relance approve`, while the clock stands still for the operator."""
-        self._hold()
+        """`relance approve`."""
         relance(self.app.environ, "approve", case_id, step, "--by", OPERATOR, stdout=subprocess.DEVNULL).wait(ACTING)
-        self._unhold()
 
     # ---- the clock
 
@@ -159,12 +161,6 @@ class Players:
         if not isinstance(clock, RehearsalClock):
             raise TypeError("the demo is a rehearsal")
         return clock
-
-    def _hold(self) -> None:
-        self._clock.hold(ACTING)
-
-    def _unhold(self) -> None:
-        self._clock.unhold()
 
 
 class Form(HTMLParser):
