@@ -8,11 +8,16 @@ from pathlib import Path
 import pytest
 import redis
 import structlog
+from hypothesis import HealthCheck, settings
 
 from worker.app import App, Rehearsal
 from worker.embedded import Embedded, Urls
 
 ROOT = Path(__file__).parent.parent
+
+# Nothing in the suite is timed, no single example either: a busy machine proves nothing about the code.
+settings.register_profile("relance", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("relance")
 
 
 @pytest.fixture(scope="session")

@@ -377,7 +377,7 @@ def mutated(draw: st.DrawFn) -> bytes:
     return raw
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(raw=st.binary(max_size=300) | st.binary(max_size=100).map(lambda b: head().encode() + b) | mutated())
 def test_whatever_comes_is_a_value_or_unreadable(raw: bytes) -> None:
     """No other error, and nothing that a store could not keep."""

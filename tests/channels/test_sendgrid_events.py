@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from channels.base import Receipt, ReceiptWhat
@@ -166,7 +166,6 @@ JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | TE
 KEYS = ["event", "type", "reason", "status", "bounce_classification", "sg_message_id", "timestamp", "relance_attempt"]
 
 
-@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(KEYS), JSON | st.sampled_from(["bounce", "dropped", "delivered", ATTEMPT])))
 def test_no_event_is_an_error(event: dict[str, Any]) -> None:
     """Whatever JSON holds, it is a receipt of our words or nothing."""

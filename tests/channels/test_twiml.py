@@ -23,7 +23,7 @@ def say(document: str) -> ET.Element:
     return element
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.text())
 def test_any_text_makes_a_document_that_can_be_parsed(text: str) -> None:
     """Markup is escaped and control characters are dropped, so no wording breaks a call."""

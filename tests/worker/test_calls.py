@@ -462,7 +462,7 @@ def test_a_key_that_was_not_signed_does_nothing(ringing: tuple[Line, Case]) -> N
     assert line.doors.kept() == before
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     query=st.dictionaries(st.sampled_from(["at", "again", "changes", "x"]), st.text(max_size=20), max_size=4),
     form=st.dictionaries(st.sampled_from(["Digits", "CallSid", "AnsweredBy", "x"]), st.text(max_size=40), min_size=1),

@@ -83,7 +83,7 @@ def test_payments_may_come_in_any_order(rig: Rig) -> None:
 Payment = tuple[int, int]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])  # own debtors
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])  # own debtors
 @given(st.lists(st.tuples(st.integers(10, 22), st.integers(1, 300)), max_size=5, unique_by=lambda payment: payment[0]))
 def test_whatever_the_order_each_payment_counts_once_and_old_words_not_at_all(
     debts: Iterator[Case], rig: Rig, payments: list[Payment]

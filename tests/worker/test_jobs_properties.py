@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.config import load
@@ -51,14 +51,14 @@ def replaced(value: Any, mark: str) -> Any:
     return mark
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=300)
 @given(JSON | TYPED)
 def test_any_value_is_a_job_or_a_bad_job(payload: object) -> None:
     """No value gets anything else out of the door than a job or its problems, each on one line."""
     assert all("\n" not in line and line != "refused without a reason" for line in attempt(payload))
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200)
 @given(TYPED, MARKED)
 def test_problems_never_repeat_a_value(payload: dict[str, Any], mark: str) -> None:
     """Whatever upstream put in whichever field, the problems do not say it: it may be somebody's name."""
@@ -68,7 +68,7 @@ def test_problems_never_repeat_a_value(payload: dict[str, Any], mark: str) -> No
     assert "example.com" not in "".join(shown)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(MARKED)
 def test_problems_never_repeat_a_key_that_looks_like_data(mark: str) -> None:
     """A name that slipped into the place of a field's name is not shown either."""

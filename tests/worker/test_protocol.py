@@ -66,7 +66,6 @@ class Dies:
 BOUNDED = settings(
     max_examples=200,
     stateful_step_count=15,
-    deadline=None,
     suppress_health_check=list(HealthCheck),
     phases=set(Phase) - {Phase.explain},
 )

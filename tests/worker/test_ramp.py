@@ -153,9 +153,7 @@ def run(app: App, flood: Flood, paces: Sequence[int] = ()) -> Went:
     return Went(went, [went[name] for hand in hands for name in hand.called])
 
 
-@settings(
-    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(flood=floods())
 def test_in_any_stretch_no_more_than_the_share_goes_and_everybody_does(rig: Rig, flood: Flood) -> None:
     """However they come and however schedulers interleave: of the line the share, with those before it a hundred more.

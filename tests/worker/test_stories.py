@@ -214,7 +214,7 @@ def rig(make_app: MakeApp) -> Rig:
     return Rig(make_app(at=MORNING, speed=1))
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(
     strategy=st.sampled_from(["b2b", "b2b", "b2c", "public", "direct_notice"]),
     reachable=st.sampled_from(["email and phone", "email and phone", "email", "phone"]),

@@ -447,7 +447,7 @@ def test_malformed_requests_do_nothing(billing: Billing, path: str) -> None:
     there = path.replace("{case}", case.id)
     before = stored(billing.rig.app)
 
-    @settings(max_examples=200, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=200, database=None, suppress_health_check=list(HealthCheck))
     @given(body=broken())
     def ask(body: object) -> None:
         answer = billing.post(there, body, "m-1")
@@ -458,7 +458,7 @@ def test_malformed_requests_do_nothing(billing: Billing, path: str) -> None:
     assert stored(billing.rig.app) == before
 
 
-@settings(max_examples=200, deadline=None, database=None)
+@settings(max_examples=200, database=None)
 @given(path=st.text(max_size=60))
 def test_no_path_is_more_than_not_found(path: str) -> None:
     """Whatever is asked for, `methods` has an answer."""
@@ -477,7 +477,7 @@ def test_any_case_may_be_asked_for(billing: Billing) -> None:
     billing.open()
     before = stored(billing.rig.app)
 
-    @settings(max_examples=200, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=200, database=None, suppress_health_check=list(HealthCheck))
     @given(case=st.text(min_size=1, max_size=40), own=st.booleans())
     def ask(case: str, own: bool) -> None:
         path = f"/v1/cases/{quote('demo-' if own else '', safe='')}{quote(case, safe='', errors='replace')}"

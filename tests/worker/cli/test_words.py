@@ -18,6 +18,7 @@ from tests.worker.rig import MORNING, outbox
 from worker.app import Setup
 from worker.cases import Cases
 from worker.example import example_of
+from worker.opening import prove
 from worker.outcomes import record
 from worker.sending import deliver
 from worker.specimen import send_specimen
@@ -255,6 +256,7 @@ def test_it_leaves_nothing_in_the_store_and_its_receipts_do_no_harm(
 ) -> None:
     """Its attempt is of the usual shape and of no case: an outcome for it is known, a queue message set aside."""
     app = make_app()
+    prove(app)  # as whoever sends does when it starts
     before = sorted(app.client.scan_iter())
     relance.says("send-test", "b2b", "courtesy", "--to", ME)
     (sent,) = outbox(tmp_path)

@@ -335,7 +335,7 @@ class Checked(Story):
             assert set(hold.defects) <= set(DEFECTS)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from([B2B, B2C, ALL_KINDS, JOBS]), st.lists(STATED, min_size=1, max_size=4), NAMES, HAPPENINGS)
 def test_a_wrong_invoice_is_never_listed_before_it_is_corrected_or_let_pass(
     rules: Strategy,

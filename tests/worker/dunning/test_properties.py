@@ -9,7 +9,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import get_args
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from channels.base import ReceiptWhat
@@ -300,9 +300,7 @@ def check_store(walk: Walk) -> None:
 #: After these nobody has read the message, and the same may be said again.
 NOT_ARRIVED = MISSED | LOST | REFUSED
 
-BOUNDED = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow], phases=set(Phase) - {Phase.explain}
-)
+BOUNDED = settings(max_examples=200, phases=set(Phase) - {Phase.explain})
 
 
 @BOUNDED
@@ -317,7 +315,7 @@ def test_whatever_happens_the_promises_hold(
     check_store(walk)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(STRATEGIES, st.integers(min_value=-30, max_value=200))
 def test_whenever_a_case_is_opened_its_first_claim_is_the_first_step(rules: Strategy, late: int) -> None:
     """However old the debt: never a notice first."""

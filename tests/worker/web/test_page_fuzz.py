@@ -15,7 +15,7 @@ from worker.web.page.pace import Pace
 from .served import Doors
 from .visitor import Visitor, visiting
 
-TRIED = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+TRIED = settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 #: Nothing that Python's own client would refuse to send.
 HEADERS = st.dictionaries(

@@ -257,7 +257,7 @@ PATHS = st.sampled_from(["", "x", "%00", "%FF%FE", "..%2f..", "demo-x.1", "demo-
 
 
 @EVERY
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_nothing_that_is_forged_or_malformed_is_an_error(
     doors: Doors, name: str, path: str, form: dict[str, str], data: st.DataObject
