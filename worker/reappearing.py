@@ -31,8 +31,10 @@ def reappear(
     False: it was not given up, or it was known; nothing was stored.
     """
     case, found = seen.case, seen.case.find_given_up(number)
+    if found is None:
+        return False
     events = reappearance(case, number, app.cases.history(case.id), at=now, provider_id=provider_id, by=by)
-    if found is None or not events:
+    if not events:
         return False
     after = fold(case, events)
     app.cases.commit(commit_of(seen, [*events, *then(after)], now))
