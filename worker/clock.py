@@ -4,6 +4,7 @@
 but for a rehearsal, whose origin and speed live in the store so that all processes, and restarted ones, agree.
 """
 
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -95,13 +96,18 @@ class RehearsalClock:
         self._client = client
         self._origin = origin
         self._read_at = time.monotonic()
+        self._reading = threading.Lock()
 
     def now(self) -> datetime:
         """Ladder time."""
         if time.monotonic() - self._read_at > _TRUST:
+            self._read()
+        return self._origin.ladder(self.real())
+
+    def _read(self) -> None:
+        with self._reading:  # else a thread that asked before a skip could put its answer over that of one after it
             self._origin = read_origin(self._client) or self._origin
             self._read_at = time.monotonic()
-        return self._origin.ladder(self.real())
 
     def real(self) -> datetime:
         """Real time."""
@@ -166,7 +172,7 @@ class RehearsalClock:
                 pipe.hincrby(CLOCK_KEY, "skipped_ms", int(ahead / timedelta(milliseconds=1)) + 1)
 
         self._client.transaction(skip, CLOCK_KEY)
-        self._read_at = 0.0
+        self._read()
 
 
 def read_origin(client: redis.Redis) -> Origin | None:

@@ -1,8 +1,10 @@
 """One clock: ladder time is real time, but for a rehearsal that lives in the store."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from threading import Barrier, Thread
+from threading import Barrier, Event, Thread, Timer
+from typing import Any
 
 import pytest
 import redis
@@ -69,6 +71,41 @@ def test_processes_that_start_together_agree_on_one_clock(client: redis.Redis) -
     origin = read_origin(client)
     assert origin is not None
     assert origin.at == AT + timedelta(days=origin.speed - 1)
+
+
+class Delayed(redis.Redis):
+    """A client that is told things at once, and tells them on late, once."""
+
+    def __init__(self, path: str, until: Event) -> None:
+        super().__init__(unix_socket_path=path, decode_responses=True)
+        self.asked, self._until = Event(), until
+
+    def hgetall(self, name: Any) -> Any:
+        """As the client does; the first answer is kept back."""
+        told = super().hgetall(name)
+        if not self.asked.is_set():
+            self.asked.set()
+            self._until.wait(10)
+        return told
+
+
+def test_a_skip_is_not_undone_by_a_thread_that_asked_before_it(client: redis.Redis, store: Urls) -> None:
+    """Its answer is of before the skip, and comes after it: whoever skipped must not read that."""
+    rehearsal(client)
+    tell = Event()
+    origin = read_origin(client)
+    assert origin is not None
+    delayed = Delayed(store.redis_url.removeprefix("unix://"), tell)
+    clock = RehearsalClock(delayed, origin)
+    time.sleep(0.06)  # what was read is no longer trusted
+    early = Thread(target=clock.now)
+    early.start()
+    assert delayed.asked.wait(10)
+    Timer(0.3, tell.set).start()
+    clock.skip_to(AT + timedelta(days=3))
+    early.join()
+    assert clock.now() >= AT + timedelta(days=3)
+    delayed.close()
 
 
 def test_a_skip_moves_the_clock_for_everybody(client: redis.Redis) -> None:

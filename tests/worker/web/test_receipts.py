@@ -1,7 +1,6 @@
 """From the message that leaves, through the provider's own request to our door, to what the case knows."""
 
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from channels.sandbox import Doors as Addresses
 from channels.sandbox import Reaction, Sandbox
 from tests.conftest import MakeApp
 from tests.worker.config_copy import B2B, Copy
+from tests.worker.programs import until
 from tests.worker.rig import MORNING, Rig
 from worker.dunning.events import AddressSuppressed
 from worker.dunning.model import Case, Send
@@ -51,11 +51,7 @@ def chasing(
 
 def hear(rig: Rig, doors: Doors, case: Case, count: int) -> Send:
     """Wait for so many receipts, work on each as a worker would, and give what is known of the message."""
-    for _ in range(100):
-        if len(doors.queued()) >= count:
-            break
-        time.sleep(0.05)
-    handed = doors.queued()
+    handed = until(lambda: queued if len(queued := doors.queued()) >= count else None)
     assert len(handed) == count
     for each in handed:
         receive(rig.app, read_receipt(each["receipt"]))

@@ -14,8 +14,9 @@ from channels.sandbox import Doors as Addresses
 from channels.sandbox import Sandbox
 from tests.conftest import MakeApp
 from tests.worker.config_copy import B2B, DEMO, Copy
+from tests.worker.programs import until
 from tests.worker.rig import MORNING, Rig
-from worker.dunning.model import Case
+from worker.dunning.model import Case, attempt_id
 from worker.inbound import receive
 from worker.inbox import read_receipt, read_reply
 from worker.operations import release, tasks
@@ -48,13 +49,28 @@ class Correspondent:
             else:
                 heard = self.sandbox.mail_from(MAILBOX, text, **{"id": name, **more})
             assert heard.status in (200, 204)
+        self.hear()
+        self.rig.settle(self.case)
+
+    def arrive(self) -> None:
+        """What was sent arrives, and relance hears of it: what is still on its way may be called back."""
+        until(lambda: {handed["receipt"]["attempt"] for handed in self.doors.queued() if arrived(handed)} == self.sent)
+        self.hear()
+
+    @property
+    def sent(self) -> set[str]:
+        """The attempts that have left."""
+        case = self.rig.case(self.case.id)
+        return {attempt_id(case, send.attempt) for run in case.runs for send in run.sends}
+
+    def hear(self) -> None:
+        """What the doors took is worked on."""
         for handed in self.doors.queued():
             if "reply" in handed:
                 listen(self.rig.app, read_reply(self.rig.app, handed["reply"]))
             else:
                 receive(self.rig.app, read_receipt(handed["receipt"]))
         self.rig.app.broker.client.flushdb()
-        self.rig.settle(self.case)
 
     def on(self, day: date) -> dict[str, int]:
         """Let that day come; how many messages have left since they wrote, by channel."""
@@ -95,7 +111,14 @@ def debtor(request: pytest.FixtureRequest, make_app: MakeApp, tmp_path: Path) ->
             case = rig.open(debtor__phone=PHONE, debtor__email=MAILBOX, debtor__locale=request.param)
             rig.settle(case)
             assert sorted(entry["channel"] for entry in sandbox.accepted()) == ["email", "sms"]
-            yield Correspondent(rig, Doors(rig.app, port), sandbox, case)
+            correspondent = Correspondent(rig, Doors(rig.app, port), sandbox, case)
+            correspondent.arrive()
+            yield correspondent
+
+
+def arrived(handed: dict[str, Any]) -> bool:
+    """Is it the news that a message was delivered?"""
+    return bool(handed.get("receipt", {}).get("what") == "delivered")
 
 
 def words(debtor: Correspondent, french: str, english: str) -> str:
