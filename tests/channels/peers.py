@@ -1,6 +1,7 @@
 """Servers for the adapters to meet: real sockets that answer, refuse, hang, trickle or hang up."""
 
 import json
+import select
 import socket
 import threading
 import time
@@ -87,11 +88,16 @@ class Provider:
         return Handler
 
 
+#: Seconds within which is over, on the busiest machine, what would otherwise last for as long as anybody listens.
+SOON = 8.0
+
+
 @contextmanager
 def peer(behave: Callable[[socket.socket], None]) -> Iterator[int]:
     """A raw TCP server on a free port; `behave` has each connection to itself, and its errors are expected."""
     listener = socket.create_server(("127.0.0.1", 0))
     threads: list[threading.Thread] = []
+    connections: list[socket.socket] = []
 
     def converse(connection: socket.socket) -> None:
         with connection, suppress(OSError):
@@ -104,6 +110,7 @@ def peer(behave: Callable[[socket.socket], None]) -> Iterator[int]:
             except OSError:
                 return
             connection.settimeout(10)
+            connections.append(connection)
             threads.append(threading.Thread(target=converse, args=(connection,)))
             threads[-1].start()
 
@@ -115,6 +122,9 @@ def peer(behave: Callable[[socket.socket], None]) -> Iterator[int]:
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         acceptor.join()
+        for connection in connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         for thread in threads:
             thread.join()
 
@@ -143,6 +153,13 @@ def _some(connection: socket.socket) -> bytes:
     if not data:
         raise ConnectionAbortedError
     return data
+
+
+def ignore(connection: socket.socket) -> None:
+    """Reads nothing and says nothing, for as long as anybody is there."""
+    gone = select.poll()
+    gone.register(connection, select.POLLRDHUP)
+    gone.poll(30_000)
 
 
 def hang(connection: socket.socket) -> None:
@@ -195,7 +212,7 @@ def trickle_headers(connection: socket.socket) -> None:
 
 
 def drip(connection: socket.socket) -> None:
-    """A byte now and then, for as long as anybody listens."""
-    while True:
+    """A byte now and then, for as long as anybody listens, or twenty seconds."""
+    for _ in range(400):
         connection.sendall(b" ")
         time.sleep(0.05)

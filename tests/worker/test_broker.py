@@ -50,7 +50,7 @@ def working(app: App, *queues: str) -> Iterator[None]:
 
 def eventually(condition: Callable[[], Any], what: str) -> None:
     """Wait until it is so."""
-    deadline = time.monotonic() + 8
+    deadline = time.monotonic() + 30
     while not condition():
         assert time.monotonic() < deadline, f"never: {what}"
         time.sleep(0.02)

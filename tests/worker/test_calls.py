@@ -5,7 +5,6 @@ The sandbox is Twilio: it fetches what to say over HTTP, signed, presses keys, a
 
 import json
 import socket
-import time
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -32,6 +31,7 @@ from worker.operations import approve, release, tasks
 
 from .config_copy import B2B, CHANNELS, DEMO, Copy
 from .payloads import fact
+from .programs import until
 from .rig import MORNING, PARIS, Rig, outbox
 from .test_web import conforms, hangs_up
 from .web.served import TOKEN, Doors, serving
@@ -62,12 +62,7 @@ class Line:
 
     def hear(self, calls: int) -> None:
         """Wait until that many calls are over, and take in what was reported of them."""
-        for _ in range(200):
-            if len(self._lines("posted", said="completed")) >= calls:
-                break
-            time.sleep(0.05)
-        else:
-            raise AssertionError("the call is not over")
+        until(lambda: len(self._lines("posted", said="completed")) >= calls)
         for handed in self.doors.queued():
             receive(self.rig.app, read_receipt(handed["receipt"]))
         self.rig.app.broker.client.flushdb()
@@ -354,10 +349,7 @@ def test_no_recap_after_a_payment(line: Line) -> None:
     line.sandbox.react(Reaction("voice", keys=("1", "2"), receipts=()))
     case = line.rig.open(debtor__phone=PHONE)
     line.rig.settle(case)
-    for _ in range(100):
-        if len(line.heard()) == 3:
-            break
-        time.sleep(0.05)
+    until(lambda: len(line.heard()) == 3)
     line.rig.pay()
     line.rig.settle(case)
     line.post(case)

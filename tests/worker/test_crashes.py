@@ -96,7 +96,7 @@ deliver(App(), sys.argv[1], None)
 
 
 def _wait_for(log: Path, word: str) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 30
     while not (log.exists() and word in log.read_text()):
         assert time.monotonic() < deadline, f"no {word} in {log}"
         time.sleep(0.02)

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import time
 import urllib.parse
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
@@ -25,6 +24,7 @@ from worker.web import listens_on
 
 from .config_copy import B2B, CHANNELS, Copy
 from .payloads import fact
+from .programs import until
 from .rig import MORNING, Rig
 from .web.served import serving
 
@@ -68,12 +68,11 @@ class Calls:
 
     def fetched(self) -> dict[str, Any]:
         """What the sandbox was told to say in the only call."""
-        for _ in range(100):
-            lines = [json.loads(line) for line in self.log.read_text().splitlines()]
-            if found := [line for line in lines if line["event"] == "twiml"]:
-                return found[0]  # type: ignore[no-any-return]
-            time.sleep(0.05)
-        raise AssertionError("the call's URL was not fetched")
+        return until(self._fetched)[0]  # type: ignore[no-any-return]
+
+    def _fetched(self) -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in self.log.read_text().splitlines()]
+        return [line for line in lines if line["event"] == "twiml"]
 
     def ask(self, attempt: str, token: str = TOKEN, **form: str) -> tuple[int, bytes]:
         """As Twilio asks."""

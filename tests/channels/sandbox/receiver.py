@@ -59,7 +59,7 @@ class Receiver:
 
     def wait(self, count: int, path: str = "") -> list[Got]:
         """Wait until so many requests whose path begins so have come, then for a moment in which no more may come."""
-        end = time.monotonic() + 5
+        end = time.monotonic() + 30
         while len(self.at(path)) < count and time.monotonic() < end:
             time.sleep(0.005)
         time.sleep(0.05)

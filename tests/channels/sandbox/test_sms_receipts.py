@@ -99,10 +99,10 @@ def test_receipts_can_come_before_the_answer(twilio: Any, sandbox: Sandbox, rece
 def test_receipts_can_be_late(twilio: Any, sandbox: Sandbox, receiver: Receiver) -> None:
     """Delayed receipts come so many seconds after the answer."""
     sandbox.react(Reaction(seconds=0.3))
-    text(twilio, receiver)
     start = time.monotonic()
+    text(twilio, receiver)
     receiver.wait(2)
-    assert 0.2 < time.monotonic() - start < 2
+    assert time.monotonic() - start >= 0.3
 
 
 def test_every_nth_message_can_lose_its_receipts(twilio: Any, sandbox: Sandbox, receiver: Receiver) -> None:
@@ -143,7 +143,7 @@ def test_no_connection_is_tried_once_more(twilio: Any, sandbox: Sandbox, events:
     """Twilio's default: one retry, and only where nobody listened."""
     sandbox.react(Reaction("sms", receipts=("sent",)))
     twilio.messages.create(to=TO, body="x", from_=FROM, status_callback="http://127.0.0.1:1/nobody")
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while len(events("posted")) < 2 and time.monotonic() < end:
         time.sleep(0.01)
     sandbox.close()
@@ -174,5 +174,5 @@ def test_what_is_still_to_be_posted_ends_with_the_sandbox(twilio: Any, sandbox: 
     text(twilio, receiver)
     start = time.monotonic()
     sandbox.close()
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < 5
     receiver.wait(0)

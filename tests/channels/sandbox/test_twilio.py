@@ -169,7 +169,7 @@ def fetched(url: str, log: Path) -> None:
     """Have one call fetch its words, and wait for that."""
     with Sandbox(log) as sandbox:
         twilio_client(sandbox.twilio_url).calls.create(to=TO, from_="+33123456789", url=url)
-        end = time.monotonic() + 5
+        end = time.monotonic() + 30
         while read_log(log)[-1]["event"] != "twiml" and time.monotonic() < end:
             time.sleep(0.01)
 
