@@ -67,13 +67,13 @@ TWILIO = {"TWILIO_ACCOUNT_SID": "AC" + "0" * 32, "TWILIO_AUTH_TOKEN": "s3cret"}
 
 def twilio(kind: str, url: str, **settings: Any) -> Channel:
     """A Twilio channel that calls `url`, impatiently unless told otherwise."""
-    times = {"connect_timeout": 0.5, "read_timeout": 0.5}
+    times = {"connect_timeout": 1.5, "read_timeout": 1.5}
     return registry.build(kind, registry.settings_for(kind, times | settings), TWILIO | {"TWILIO_BASE_URL": url})
 
 
 def sendgrid(url: str, **settings: Any) -> Channel:
     """A SendGrid channel that calls `url`, impatiently unless told otherwise."""
-    chosen = registry.settings_for("sendgrid_email", {"connect_timeout": 0.5, "read_timeout": 0.5} | settings)
+    chosen = registry.settings_for("sendgrid_email", {"connect_timeout": 1.5, "read_timeout": 1.5} | settings)
     return registry.build("sendgrid_email", chosen, {"SENDGRID_API_KEY": "SG.key", "SENDGRID_BASE_URL": url})
 
 

@@ -20,7 +20,7 @@ from tests.channels.samples import EMAIL, PDF, PICTURE, PRIVATE, SMS
 
 def postback(url: str, environ: dict[str, str] | None = None, **settings: Any) -> Channel:
     """A postback channel to `url`, impatiently unless told otherwise."""
-    times = {"connect_timeout": 0.5, "read_timeout": 0.5}
+    times = {"connect_timeout": 1.5, "read_timeout": 1.5}
     chosen = registry.settings_for("postback", {"url": url, **times, **settings})
     return registry.build("postback", chosen, environ or {})
 

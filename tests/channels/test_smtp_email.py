@@ -34,7 +34,7 @@ WELL = {
 
 def smtp(url: str, **settings: Any) -> Channel:
     """An SMTP channel that calls `url`, impatiently unless told otherwise."""
-    chosen = registry.settings_for("smtp_email", {"connect_timeout": 0.5, "read_timeout": 0.5} | settings)
+    chosen = registry.settings_for("smtp_email", {"connect_timeout": 1.5, "read_timeout": 1.5} | settings)
     return registry.build("smtp_email", chosen, {"SMTP_URL": url})
 
 
