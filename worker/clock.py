@@ -117,13 +117,18 @@ class RehearsalClock:
         """Real waits are longer in ladder time."""
         return self.now() + wait * self._origin.speed
 
-    def held(self) -> bool:
-        """Does somebody ask for no skipping (`hold`), or is there something the audience has not seen (`attend`)?"""
+    def free(self) -> Mapping[str, str] | None:
+        """None where somebody asks for no skipping (`hold`), or the audience has not seen all there is (`attend`).
+
+        Else the last entry of each stream that is attended. What those who saw it have begun is in a queue by now; when
+        the queues are empty and the entries still the same, it has come to nothing and skipping may go on.
+        """
         with self._client.pipeline(transaction=False) as pipe:
             pipe.zcount(_HOLDS_KEY, self.real().timestamp(), "+inf")
             pipe.hgetall(_AUDIENCE_KEY)
-            holds, seen = pipe.execute()
-        return bool(holds) or any(self._last(stream) != entry for stream, entry in seen.items())
+            holds, seen = cast("tuple[int, dict[str, str]]", tuple(pipe.execute()))
+        unseen = any(self._last(stream) != entry for stream, entry in seen.items())
+        return None if holds or unseen else seen
 
     def _last(self, stream: str) -> str:
         found = cast("list[tuple[str, dict[str, str]]]", self._client.xrevrange(stream, count=1))

@@ -266,15 +266,20 @@ class Scheduler:
 
     def _skip(self) -> None:
         """In a rehearsal, let the clock jump to the next agenda entry once nothing is going on anywhere."""
-        busy = self.app.cases.in_flight(self.app.config.creditors) or any(
-            self.queues.waiting(*self.app.config.channels, REMINDERS, FACTS, INBOUND).values()
-        )
         clock = self.app.clock
-        if busy or not isinstance(clock, RehearsalClock) or clock.held():
+        if not isinstance(clock, RehearsalClock):
+            return
+        free = clock.free()
+        meeting = clock.next_meeting()  # before the queues: whoever has acted by now has left something there
+        if free is None or self._busy() or clock.free() != free:
             self._quiet_since = time.monotonic()
         elif time.monotonic() - self._quiet_since > QUIET:
             due = self.app.cases.next_due(self.app.config.creditors).values()
             coming = [at for at in due if at > clock.now()]  # what is due already waits for a pause to end
-            meeting = clock.next_meeting()
             if coming or meeting:
                 clock.skip_to(min([*coming, *([meeting] if meeting else [])]))
+
+    def _busy(self) -> bool:
+        """Is somebody on a case, or is there anything in a queue?"""
+        queues = (*self.app.config.channels, REMINDERS, FACTS, INBOUND)
+        return bool(self.app.cases.in_flight(self.app.config.creditors)) or any(self.queues.waiting(*queues).values())

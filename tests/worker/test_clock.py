@@ -136,32 +136,32 @@ def test_two_who_skip_to_the_same_moment_arrive_there(client: redis.Redis) -> No
 def test_nothing_is_skipped_while_somebody_holds_the_clock(client: redis.Redis) -> None:
     """A hold ends by itself, or is given up by who asked for it; another's is not."""
     clock = rehearsal(client)
-    assert not clock.held()
+    assert clock.free() is not None
     clock.hold("the caller", 30)
     clock.hold("the called", 30)
     clock.hold("who was quick", 0)
-    assert rehearsal(client).held()
+    assert rehearsal(client).free() is None
     clock.unhold("the caller")
-    assert clock.held()
+    assert clock.free() is None
     clock.unhold("the called")
-    assert not clock.held()
+    assert clock.free() is not None
 
 
 def test_nothing_is_skipped_before_the_audience_has_seen_it(client: redis.Redis) -> None:
     """However slow they are to read the event streams; one that is heard of no more is not waited for."""
     clock = rehearsal(client)
     clock.attend({"events": UNREAD, "others": UNREAD}, 30)
-    assert not clock.held()
+    assert clock.free() is not None
     first, last = (str(client.xadd("events", {"event": name})) for name in ("one", "two"))
     clock.attend({"events": first, "others": UNREAD}, 30)
-    assert rehearsal(client).held()
+    assert rehearsal(client).free() is None
     clock.attend({"events": last, "others": UNREAD}, 30)
-    assert not clock.held()
+    assert clock.free() is not None
     client.xadd("others", {"event": "three"})
-    assert clock.held()
+    assert clock.free() is None
     clock.attend({"others": UNREAD}, 0.001)
     eventually = datetime.now(UTC) + timedelta(seconds=2)
-    while clock.held():
+    while clock.free() is None:
         assert datetime.now(UTC) < eventually
 
 
