@@ -3,7 +3,7 @@
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from threading import Event, Thread
 from typing import Any
@@ -16,7 +16,7 @@ from worker.app import App
 from worker.clock import UNREAD, RehearsalClock
 from worker.commit import Keys
 from worker.demo.stage import relance
-from worker.demo.story import AFTERWARDS, KEYS, OPERATOR, PAYMENTS, REPLIES, Heard, Payment, Says
+from worker.demo.story import AFTERWARDS, KEYS, OPERATOR, PAYING, PAYMENTS, REPLIES, Heard, Payment, Says
 from worker.processes import Stop
 from worker.queues import FACTS
 from worker.watch import entries
@@ -86,7 +86,7 @@ class Players:
     def _react(self, case_id: str, heard: Heard) -> None:
         """To a message that has reached them."""
         if heard in PAYMENTS:
-            self._pay(PAYMENTS[heard])
+            self._arrange(PAYING, lambda: self._pay(PAYMENTS[heard]))
         if heard in REPLIES:
             self._reply(case_id, REPLIES[heard])
 
@@ -122,9 +122,12 @@ class Players:
         if (debtor, kind) not in AFTERWARDS:
             return
         after, what = AFTERWARDS[debtor, kind]
+        self._arrange(after, lambda: self._pay(what) if isinstance(what, Payment) else self._close(case_id, what))
+
+    def _arrange(self, after: timedelta, act: Callable[[], None]) -> None:
         when = self.app.clock.now() + after
         self._clock.meet(when)
-        self._later.append((when, lambda: self._pay(what) if isinstance(what, Payment) else self._close(case_id, what)))
+        self._later.append((when, act))
 
     def _keep_appointments(self) -> None:
         now = self.app.clock.now()

@@ -50,7 +50,8 @@ class Says:
     words: str
 
 
-#: Who pays at once after which message.
+#: Who pays after which message, and how long that takes them: by then it has left by all its channels.
+PAYING = timedelta(hours=1)
 PAYMENTS = {
     Heard("C-1001", "first_reminder", "email"): Payment("F-2026-101", "480.00"),
     Heard("C-1004", "formal_notice", "email"): Payment("F-2026-104", "1190.00"),
