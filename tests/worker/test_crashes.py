@@ -22,6 +22,7 @@ from worker.outcomes import record
 from worker.scheduler import Scheduler
 from worker.sending import deliver
 
+from .programs import until
 from .rig import MORNING, Crash, Rig, Tripwire, outbox, tripping_client
 
 
@@ -96,10 +97,7 @@ deliver(App(), sys.argv[1], None)
 
 
 def _wait_for(log: Path, word: str) -> None:
-    deadline = time.monotonic() + 30
-    while not (log.exists() and word in log.read_text()):
-        assert time.monotonic() < deadline, f"no {word} in {log}"
-        time.sleep(0.02)
+    until(lambda: log.exists() and word in log.read_text())
 
 
 def test_a_scheduler_that_dies_before_it_enqueues_is_made_up_for(rig: Rig, tmp_path: Path) -> None:

@@ -68,11 +68,12 @@ class Calls:
 
     def fetched(self) -> dict[str, Any]:
         """What the sandbox was told to say in the only call."""
-        return until(self._fetched)[0]  # type: ignore[no-any-return]
+        line: dict[str, Any] = until(lambda: next(iter(self._fetched()), None))
+        return line
 
-    def _fetched(self) -> list[dict[str, Any]]:
-        lines = [json.loads(line) for line in self.log.read_text().splitlines()]
-        return [line for line in lines if line["event"] == "twiml"]
+    def _fetched(self) -> Iterator[dict[str, Any]]:
+        lines = (json.loads(line) for line in self.log.read_text().splitlines())
+        return (line for line in lines if line["event"] == "twiml")
 
     def ask(self, attempt: str, token: str = TOKEN, **form: str) -> tuple[int, bytes]:
         """As Twilio asks."""

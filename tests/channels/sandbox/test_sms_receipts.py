@@ -8,6 +8,7 @@ import requests
 from pydantic import ValidationError
 
 from channels.sandbox import Fault, Reaction, Sandbox
+from tests.worker.programs import until
 
 from .clients import ACCOUNT
 from .conftest import Events
@@ -143,9 +144,7 @@ def test_no_connection_is_tried_once_more(twilio: Any, sandbox: Sandbox, events:
     """Twilio's default: one retry, and only where nobody listened."""
     sandbox.react(Reaction("sms", receipts=("sent",)))
     twilio.messages.create(to=TO, body="x", from_=FROM, status_callback="http://127.0.0.1:1/nobody")
-    end = time.monotonic() + 30
-    while len(events("posted")) < 2 and time.monotonic() < end:
-        time.sleep(0.01)
+    until(lambda: len(events("posted")) == 2)
     sandbox.close()
     assert [each["number"] for each in events("posted")] == [1, 2]
     assert all(each["error"].startswith("NewConnectionError") for each in events("posted"))

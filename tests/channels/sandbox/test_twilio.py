@@ -2,7 +2,6 @@
 
 import re
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -17,6 +16,7 @@ from twilio.request_validator import RequestValidator
 
 from channels.sandbox import Credentials, Sandbox
 from channels.sandbox.twilio_resources import segments
+from tests.worker.programs import until
 
 from .clients import ACCOUNT, TOKEN, read_log, twilio_client
 from .conftest import Events
@@ -169,9 +169,7 @@ def fetched(url: str, log: Path) -> None:
     """Have one call fetch its words, and wait for that."""
     with Sandbox(log) as sandbox:
         twilio_client(sandbox.twilio_url).calls.create(to=TO, from_="+33123456789", url=url)
-        end = time.monotonic() + 30
-        while read_log(log)[-1]["event"] != "twiml" and time.monotonic() < end:
-            time.sleep(0.01)
+        until(lambda: read_log(log)[-1]["event"] == "twiml")
 
 
 def test_a_call_by_url_asks_what_to_say(teller: HTTPServer, log: Path, events: Events) -> None:
